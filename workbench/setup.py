@@ -1,0 +1,414 @@
+"""Every knob of one stack as a value: what is set explicitly, what that resolves to, and how two setups differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from workbench.conversation import Conversation, read_text
+from workbench.errors import BadRequest
+from workbench.values import FrozenJSON, Value
+
+ENGINE_NAMES = ("transformers", "llama.cpp", "llama.cpp-legacy", "llama-cpp-python", "llama-server", "ollama")
+KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+DEFAULT_N_CTX = 4096
+
+
+@dataclass(frozen=True)
+class TemplateChoice:
+    """Which template, rendered by which engine, at which time. None: not set, the default applies."""
+
+    source: str | None = None  # "model", "file:PATH" or "text:..."
+    engine: str | None = None  # one of ENGINE_NAMES
+    clock: str | None = None  # ISO time; None is now
+
+
+@dataclass(frozen=True)
+class TokenizerFlags:
+    """`add_special`: "auto" (as llama-server does), True or False; `parse_special`: special tokens in the text count."""
+
+    add_special: bool | str | None = None
+    parse_special: bool | None = None
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How llama.cpp loads and runs the model. None: not set, the default in `RUNTIME_DEFAULTS` applies."""
+
+    n_ctx: int | None = None  # tokens
+    n_batch: int | None = None  # tokens handed to llama_decode at once
+    n_ubatch: int | None = None  # tokens computed at once
+    n_threads: int | None = None
+    n_gpu_layers: int | None = None  # -1: all
+    type_k: str | None = None  # one of KV_TYPES
+    type_v: str | None = None
+    flash_attn: bool | str | None = None  # "auto", True, False
+    offload_kqv: bool | None = None
+    op_offload: bool | None = None
+    use_mmap: bool | None = None
+    use_mlock: bool | None = None
+    use_extra_bufts: bool | None = None  # CPU weight repacking
+    rope_freq_base: float | None = None
+    rope_freq_scale: float | None = None
+    devices: tuple[str, ...] | None = None  # device names; None: all that llama.cpp would use
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """The sampler chain's parameters. None: not set here, the request's value or the default applies."""
+
+    seed: int | None = None
+    temperature: float | None = None  # 0: the most likely token
+    top_k: int | None = None  # 0 or less: off
+    top_p: float | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
+    repeat_last_n: int | None = None  # -1: the whole context
+    max_tokens: int | None = None
+
+
+TEMPLATE_DEFAULTS = TemplateChoice("model", "transformers", None)
+TOKENIZER_DEFAULTS = TokenizerFlags("auto", True)
+RUNTIME_DEFAULTS = Runtime(
+    n_batch=512,
+    n_ubatch=512,
+    n_gpu_layers=0,
+    type_k="f16",
+    type_v="f16",
+    flash_attn="auto",
+    offload_kqv=True,
+    op_offload=True,
+    use_mmap=True,
+    use_mlock=False,
+    use_extra_bufts=True,
+)
+SAMPLING_DEFAULTS = Sampling(
+    seed=0,
+    temperature=0.0,
+    top_k=40,
+    top_p=0.95,
+    min_p=0.05,
+    repeat_penalty=1.0,
+    repeat_last_n=64,
+    max_tokens=128,
+)
+SECTIONS: dict[str, type] = {
+    "template": TemplateChoice,
+    "tokenizer": TokenizerFlags,
+    "runtime": Runtime,
+    "sampling": Sampling,
+}
+# Smallest and largest accepted value of a number; None: no bound on that side.
+BOUNDS: dict[str, tuple[float | None, float | None]] = {
+    "n_ctx": (1, 2**31 - 1),
+    "n_batch": (1, 2**31 - 1),
+    "n_ubatch": (1, 2**31 - 1),
+    "n_threads": (1, 1024),
+    "n_gpu_layers": (-1, 2**31 - 1),
+    "rope_freq_base": (0, None),
+    "rope_freq_scale": (0, None),
+    "seed": (0, 2**32 - 1),
+    "temperature": (0, None),
+    "top_k": (-(2**31), 2**31 - 1),
+    "top_p": (0, 1),
+    "min_p": (0, 1),
+    "repeat_penalty": (0, None),
+    "repeat_last_n": (-1, 2**31 - 1),
+    "max_tokens": (0, 2**31 - 1),
+}
+CHOICES: dict[str, tuple[str, ...]] = {
+    "engine": ENGINE_NAMES,
+    "type_k": KV_TYPES,
+    "type_v": KV_TYPES,
+    "flash_attn": ("auto",),
+    "add_special": ("auto",),
+}
+
+
+@dataclass(frozen=True)
+class Setup(Value):
+    """One stack, every knob: what is None was not set. `model` is a path, or None for rendering alone.
+
+    `metadata` replaces GGUF keys for this setup only; the user's file is never changed.
+    """
+
+    model: str | None = None
+    template: TemplateChoice = field(default_factory=TemplateChoice)
+    metadata: FrozenJSON = field(default_factory=lambda: FrozenJSON({}))
+    tokenizer: TokenizerFlags = field(default_factory=TokenizerFlags)
+    runtime: Runtime = field(default_factory=Runtime)
+    sampling: Sampling = field(default_factory=Sampling)
+    parser: str = "auto"
+
+    @classmethod
+    def from_dict(cls, data: Any, *, source: str | None = None) -> Setup:
+        """A setup from its JSON form. Errors: `BadRequest` for an unknown key or a value out of range."""
+        where = f"{source}: " if source else ""
+        if not isinstance(data, dict):
+            raise BadRequest(f"{where}the setup is no JSON object", 'accepted is {"model": "PATH", ...}')
+        known = [f.name for f in fields(cls)]
+        _refuse_unknown(data, known, where, "setup")
+        values: dict[str, Any] = {}
+        for name, value in data.items():
+            if value is None:
+                continue
+            if name in SECTIONS:
+                values[name] = _section(SECTIONS[name], name, value, where)
+            elif name == "metadata":
+                values[name] = _metadata(value, where)
+            elif isinstance(value, str) and value:
+                values[name] = value
+            else:
+                raise BadRequest(f'{where}"{name}" is {json.dumps(value)}', "accepted is a text")
+        _check_template(values.get("template"), where)
+        return cls(**values)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Setup:
+        """A setup from a JSON file; a relative `model` and `file:` template count from the file's folder."""
+        path = Path(path)
+        text = read_text(path, "a setup as JSON")
+        try:
+            data = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise BadRequest(
+                f"{path} is not JSON: {error}", 'accepted is a setup such as {"model": "model.gguf"}'
+            ) from error
+        return cls.from_dict(data, source=str(path)).anchored(path.parent)
+
+    def anchored(self, folder: Path) -> Setup:
+        """The same setup, its relative paths taken from `folder` where a file stands there."""
+        changes: dict[str, Any] = {}
+        if self.model:
+            changes["model"] = _anchor(self.model, folder)
+        source = self.template.source
+        if source and source.startswith("file:"):
+            changes["template.source"] = "file:" + _anchor(source[5:], folder)
+        return self.replace(**changes) if changes else self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Only what is set: `Setup.from_dict(s.to_dict()) == s`."""
+        data: dict[str, Any] = {}
+        if self.model is not None:
+            data["model"] = self.model
+        for name in SECTIONS:
+            explicit = _explicit(getattr(self, name))
+            if explicit:
+                data[name] = explicit
+        if self.metadata.value():
+            data["metadata"] = self.metadata.value()
+        if self.parser != "auto":
+            data["parser"] = self.parser
+        return data
+
+    def replace(self, **changes: Any) -> Setup:
+        """A changed copy. Names are fields (`model=...`) or dotted (`**{"runtime.n_ctx": 512}`); None unsets.
+
+        Errors: `BadRequest` as for `from_dict`.
+        """
+        data = self.to_dict()
+        for name, value in changes.items():
+            section, _, key = name.partition(".")
+            if section == "metadata" and key:
+                data.setdefault("metadata", {})[key] = value
+            elif key:
+                data.setdefault(section, {})[key] = value
+            else:
+                data[section] = _plain(value)
+        return Setup.from_dict(data)
+
+    def diff(self, other: Setup) -> dict[str, tuple[Any, Any]]:
+        """The dotted names whose effective value differs, each with both values."""
+        mine, theirs = self.flat(), other.flat()
+        names = list(dict.fromkeys([*mine, *theirs]))
+        return {name: (mine.get(name), theirs.get(name)) for name in names if mine.get(name) != theirs.get(name)}
+
+    def flat(self) -> dict[str, Any]:
+        """Every knob by dotted name with its effective value, as far as setup and defaults decide it."""
+        flat: dict[str, Any] = {"model": self.model}
+        for name, section in self.effective().items():
+            flat |= {f"{name}.{key}": value for key, value in section.items()}
+        flat |= {f"metadata.{key}": value for key, value in self.metadata.value().items()}
+        return flat | {"parser": self.parser}
+
+    def effective(self) -> dict[str, dict[str, Any]]:
+        """Template, tokenizer, runtime and sampling with the defaults filled in (no request considered)."""
+        pairs = {
+            "template": (self.template, TEMPLATE_DEFAULTS),
+            "tokenizer": (self.tokenizer, TOKENIZER_DEFAULTS),
+            "runtime": (self.runtime, RUNTIME_DEFAULTS),
+            "sampling": (self.sampling, SAMPLING_DEFAULTS),
+        }
+        result = {name: _filled(value, default) for name, (value, default) in pairs.items()}
+        if result["runtime"]["n_threads"] is None:
+            result["runtime"]["n_threads"] = default_threads()
+        return result
+
+    def sampling_for(self, conversation: Conversation) -> dict[str, Any]:
+        """The sampling that applies: the setup's explicit key, else the request's, else the default.
+
+        Holds the fields of `Sampling` and `stop` (a list of texts). Errors: `BadRequest` for a bad value.
+        """
+        asked = dict(conversation.sampling)
+        stop = asked.pop("stop", [])
+        if "max_completion_tokens" in asked:
+            asked["max_tokens"] = asked.pop("max_completion_tokens")
+        where = f"{conversation.source}: " if conversation.source else ""
+        from_request = _section(Sampling, "sampling", asked, where)
+        merged = _filled(SAMPLING_DEFAULTS, SAMPLING_DEFAULTS) | _explicit(from_request) | _explicit(self.sampling)
+        return merged | {"stop": _stops(stop, where)}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        explicit = self.to_dict()
+        rows = []
+        for name, value in self.flat().items():
+            section, _, key = name.partition(".")
+            is_set = key in explicit.get(section, {}) if key else name in explicit
+            rows.append({"setting": name, "value": value, "set": is_set})
+        return rows
+
+    def __repr__(self) -> str:
+        name = Path(self.model).name if self.model else None
+        parts = [f"{key}={value!r}" for key, value in self.to_dict().items() if key != "model"]
+        return f"Setup({', '.join([repr(name), *parts])})"
+
+
+def default_threads() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+def parse_clock(clock: str | None) -> datetime | None:
+    """An ISO time as a datetime, None for None. Errors: `BadRequest`."""
+    if clock is None:
+        return None
+    try:
+        return datetime.fromisoformat(clock)
+    except ValueError as error:
+        raise BadRequest(
+            f"{clock!r} is not a time", "accepted is an ISO time such as 2024-07-26 or 2024-07-26T14:30:00"
+        ) from error
+
+
+def _filled(value: Any, default: Any) -> dict[str, Any]:
+    filled = {}
+    for f in fields(value):
+        own = getattr(value, f.name)
+        filled[f.name] = _plain(own if own is not None else getattr(default, f.name))
+    return filled
+
+
+def _explicit(section: Any) -> dict[str, Any]:
+    return {f.name: _plain(v) for f in fields(section) if (v := getattr(section, f.name)) is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, FrozenJSON):
+        return value.value()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _explicit(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _section(kind: type, name: str, data: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(data):
+        data = _explicit(data)
+    if not isinstance(data, Mapping):
+        raise BadRequest(f'{where}"{name}" is {json.dumps(data)}', "accepted is an object")
+    hints = get_type_hints(kind)
+    _refuse_unknown(data, list(hints), where, name)
+    return kind(
+        **{key: _checked(f"{name}.{key}", key, value, hints[key], where) for key, value in data.items()}
+    )
+
+
+def _checked(dotted: str, key: str, value: Any, hint: Any, where: str) -> Any:
+    if value is None:
+        return None
+    kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+    accepted = _accepted(key, kinds)
+    wrong = BadRequest(f"{where}{dotted} is {json.dumps(value, default=repr)}", f"accepted is {accepted}")
+    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(value, list | tuple):
+        if not any(get_args(kind) for kind in kinds) or not all(isinstance(item, str) and item for item in value):
+            raise wrong
+        return tuple(value)
+    if type(value) not in kinds:
+        raise wrong
+    if isinstance(value, str) and key in CHOICES and value not in CHOICES[key]:
+        raise wrong
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low, high = BOUNDS.get(key, (None, None))
+        if value != value or (low is not None and value < low) or (high is not None and value > high):
+            raise wrong
+    return value
+
+
+def _accepted(key: str, kinds: list[Any]) -> str:
+    names: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    parts = [names[kind] for kind in kinds if kind in names and not (kind is str and key in CHOICES)]
+    if key in CHOICES:
+        parts.append("one of " + ", ".join(CHOICES[key]) if len(CHOICES[key]) > 1 else f'"{CHOICES[key][0]}"')
+    if any(get_args(kind) for kind in kinds):
+        parts.append("a list of names")
+    low, high = BOUNDS.get(key, (None, None))
+    if low is not None or high is not None:
+        parts.append(f"from {low:g}" + (f" to {high:g}" if high is not None else "") if low is not None else "")
+    return " or ".join(parts[:2]) + (f", {parts[2]}" if len(parts) > 2 else "")
+
+
+def _metadata(value: Any, where: str) -> FrozenJSON:
+    value = _plain(value)
+    if not isinstance(value, dict):
+        raise BadRequest(f'{where}"metadata" is no JSON object', "accepted are GGUF keys with their new values")
+    for key, item in value.items():
+        items = item if isinstance(item, list) else [item]
+        if any(isinstance(part, dict | list) for part in items):
+            raise BadRequest(
+                f"{where}metadata {key} is {json.dumps(item)[:80]}",
+                "accepted are a number, a text, true, false, null (removes the key) or a flat list of them",
+            )
+    return FrozenJSON(value)
+
+
+def _refuse_unknown(data: Mapping[str, Any], known: list[str], where: str, what: str) -> None:
+    for name in data:
+        if name not in known:
+            raise BadRequest(
+                f'{where}"{name}" is no key of {what}', f"accepted are {', '.join(known)}", "remove or correct it"
+            )
+
+
+def _check_template(template: TemplateChoice | None, where: str) -> None:
+    if template is None:
+        return
+    source = template.source
+    if source is not None and source != "model" and not source.startswith(("file:", "text:")):
+        raise BadRequest(
+            f"{where}template.source is {source[:60]!r}", 'accepted is "model", "file:PATH" or "text:..."'
+        )
+    parse_clock(template.clock)
+
+
+def _anchor(path: str, folder: Path) -> str:
+    given = Path(path).expanduser()
+    if given.is_absolute():
+        return str(given)
+    beside = folder / given
+    return str(beside if beside.exists() or not given.exists() else given)
+
+
+def _stops(stop: Any, where: str) -> list[str]:
+    stops = [stop] if isinstance(stop, str) else stop
+    if not isinstance(stops, list) or not all(isinstance(item, str) and item for item in stops):
+        raise BadRequest(f'{where}"stop" is {json.dumps(stop)[:80]}', "accepted is a text or a list of texts")
+    return stops
