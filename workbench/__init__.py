@@ -27,7 +27,7 @@ _HOMES = {
     "WorkbenchError": "workbench.errors",
     "explore": "workbench.widgets",
 }
-__all__ = [*_HOMES, "__version__"]
+__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - the names are the keys above, all texts
 
 
 def __getattr__(name: str) -> Any:

@@ -177,9 +177,7 @@ def read_text(path: Path, what: str) -> str:
 
 def _check_body(body: Any, where: str) -> None:
     if not isinstance(body, dict):
-        raise BadRequest(
-            f"{where}the request is a JSON {_kind(body)}", 'accepted is an object with a list "messages"'
-        )
+        raise BadRequest(f"{where}the request is a JSON {_kind(body)}", 'accepted is an object with a list "messages"')
     if "messages" not in body:
         raise BadRequest(
             f'{where}the request has no "messages"',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -325,9 +326,7 @@ def _section(kind: type, name: str, data: Any, where: str) -> Any:
         raise BadRequest(f'{where}"{name}" is {json.dumps(data)}', "accepted is an object")
     hints = get_type_hints(kind)
     _refuse_unknown(data, list(hints), where, name)
-    return kind(
-        **{key: _checked(f"{name}.{key}", key, value, hints[key], where) for key, value in data.items()}
-    )
+    return kind(**{key: _checked(f"{name}.{key}", key, value, hints[key], where) for key, value in data.items()})
 
 
 def _checked(dotted: str, key: str, value: Any, hint: Any, where: str) -> Any:
@@ -348,7 +347,7 @@ def _checked(dotted: str, key: str, value: Any, hint: Any, where: str) -> Any:
         raise wrong
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = BOUNDS.get(key, (None, None))
-        if value != value or (low is not None and value < low) or (high is not None and value > high):
+        if not math.isfinite(value) or (low is not None and value < low) or (high is not None and value > high):
             raise wrong
     return value
 
@@ -357,13 +356,16 @@ def _accepted(key: str, kinds: list[Any]) -> str:
     names: dict[Any, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     parts = [names[kind] for kind in kinds if kind in names and not (kind is str and key in CHOICES)]
     if key in CHOICES:
-        parts.append("one of " + ", ".join(CHOICES[key]) if len(CHOICES[key]) > 1 else f'"{CHOICES[key][0]}"')
+        parts.append(", ".join(f'"{choice}"' for choice in CHOICES[key]))
     if any(get_args(kind) for kind in kinds):
         parts.append("a list of names")
-    low, high = BOUNDS.get(key, (None, None))
-    if low is not None or high is not None:
-        parts.append(f"from {low:g}" + (f" to {high:g}" if high is not None else "") if low is not None else "")
-    return " or ".join(parts[:2]) + (f", {parts[2]}" if len(parts) > 2 else "")
+    return " or ".join(parts) + _range(*BOUNDS.get(key, (None, None)))
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if high is not None:
+        return f" from {low:.10g} to {high:.10g}"
+    return f" of at least {low:g}" if low is not None else ""
 
 
 def _metadata(value: Any, where: str) -> FrozenJSON:
@@ -393,9 +395,7 @@ def _check_template(template: TemplateChoice | None, where: str) -> None:
         return
     source = template.source
     if source is not None and source != "model" and not source.startswith(("file:", "text:")):
-        raise BadRequest(
-            f"{where}template.source is {source[:60]!r}", 'accepted is "model", "file:PATH" or "text:..."'
-        )
+        raise BadRequest(f"{where}template.source is {source[:60]!r}", 'accepted is "model", "file:PATH" or "text:..."')
     parse_clock(template.clock)
 
 

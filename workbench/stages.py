@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -269,7 +270,7 @@ class Scores(Value):
     def to_dict(self) -> dict[str, Any]:
         """`{logprob, rank, entropy, logsumexp, margin, top_ids, top_logprobs}`; null in the last `logprob` and `rank`."""
         data: dict[str, Any] = {name: getattr(self, name).tolist() for name in self.ARRAYS}
-        data["logprob"] = [None if x != x else x for x in data["logprob"]]
+        data["logprob"] = [None if math.isnan(x) else x for x in data["logprob"]]
         data["rank"] = [rank or None for rank in data["rank"]]
         return data
 
@@ -277,7 +278,7 @@ class Scores(Value):
     def from_dict(cls, data: dict[str, Any]) -> Scores:
         """The inverse of `to_dict`, but for the full logits and the infinities, which JSON does not carry."""
         rank = [rank or 0 for rank in data["rank"]]
-        floats = {
+        floats: dict[str, Any] = {
             name: np.array(data[name], dtype=np.float32)
             for name in ("logprob", "entropy", "logsumexp", "margin", "top_logprobs")
         }
@@ -356,16 +357,21 @@ class Step:
     def from_dict(cls, data: dict[str, Any]) -> Step:
         """The inverse of `to_dict`."""
         stages = tuple(
-            SamplerStage(
-                **(stage | {"top_ids": tuple(stage["top_ids"]), "top_probs": tuple(stage["top_probs"])})
-            )
+            SamplerStage(**(stage | {"top_ids": tuple(stage["top_ids"]), "top_probs": tuple(stage["top_probs"])}))
             for stage in data["stages"]
         )
-        tops = {
-            "top_ids": tuple(data["top_ids"]),
-            "top_logprobs": tuple(-np.inf if x is None else x for x in data["top_logprobs"]),
-        }
-        return cls(**(data | tops | {"piece": base64.b64decode(data["piece"], validate=True), "stages": stages}))
+        return cls(
+            id=data["id"],
+            piece=base64.b64decode(data["piece"], validate=True),
+            type=data["type"],
+            logprob=_float(data["logprob"]),
+            rank=data["rank"],
+            entropy=_float(data["entropy"]),
+            margin=_float(data["margin"]),
+            top_ids=tuple(data["top_ids"]),
+            top_logprobs=tuple(-np.inf if x is None else float(x) for x in data["top_logprobs"]),
+            stages=stages,
+        )
 
 
 StopReason = Literal["end-of-generation", "max-tokens", "stop-text", "context-full", "cancelled", "error"]
@@ -394,6 +400,19 @@ class Generation(Value):
     def raw(self) -> bytes:
         """All pieces joined, control tokens included."""
         return b"".join(step.piece for step in self.steps)
+
+    def answer(self, preserved: frozenset[str] = frozenset()) -> str:
+        """The text an output parser reads: `text` with the control tokens in `preserved` left in.
+
+        llama-server does the same with the tokens that its output format names as preserved.
+        """
+        steps = self.steps[:-1] if self.stop_reason == "end-of-generation" else self.steps
+        kept = [s for s in steps if s.type != "control" or show_bytes(s.piece) in preserved]
+        text = show_bytes(b"".join(step.piece for step in kept))
+        if self.stop_reason == "stop-text":
+            cuts = [at for stop in self.sampling.value().get("stop", []) if (at := text.find(stop)) >= 0]
+            return text[: min(cuts)] if cuts else text
+        return text
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -532,8 +551,10 @@ class Parsed(Value):
         return f"Parsed({', '.join(parts)})"
 
 
+def _float(value: Any) -> float:
+    return float("nan") if value is None else float(value)
+
+
 def show_bytes(piece: bytes) -> str:
     """A token's bytes as text, every byte that is no valid UTF-8 as \\xNN: nothing is dropped."""
     return piece.decode("utf-8", "backslashreplace")
-
-
