@@ -1,0 +1,115 @@
+"""Where things lie: the cache, the demo model, a user's own GGUF files, sample requests, starter notebooks."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from workbench.errors import BadFile, BadRequest
+
+DEMO_MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF_MAGIC = b"GGUF"
+MAX_ENTRIES = 200_000  # files and folders that `find_models` looks at before it asks for a narrower folder
+LATER_SHARD = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
+
+
+def cache_dir() -> Path:
+    """`$GGUF_WORKBENCH_CACHE`, else `$XDG_CACHE_HOME/gguf-workbench`, else `~/.cache/gguf-workbench`; not made here."""
+    if own := os.environ.get("GGUF_WORKBENCH_CACHE"):
+        return Path(own).expanduser().absolute()
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return Path(shared).expanduser().absolute() / "gguf-workbench"
+    return Path.home() / ".cache" / "gguf-workbench"
+
+
+def demo_model() -> Path:
+    """The demo model's path: SmolLM2-135M-Instruct, Q4_1, 98 MB. Errors: `BadFile` with how to get it."""
+    path = cache_dir() / "models" / DEMO_MODEL
+    if not _is_gguf(path):
+        raise BadFile(
+            f"the demo model is not at {path}",
+            "expected is the file that set-up puts there",
+            "run `make setup`, or `python -m workbench.demo_model` where the package is installed",
+        )
+    return path
+
+
+def find_models(*folders: str | Path) -> list[Path]:
+    """The GGUF files in and below `folders`, by content, sorted; of a split model only its first part.
+
+    Without folders: the cache and those in `$GGUF_WORKBENCH_MODELS` (separated as in `$PATH`). Finds
+    `*.gguf` and Ollama's `sha256-*` blobs. Errors: `BadFile` for a folder that cannot be read,
+    `BadRequest` for one with more than `MAX_ENTRIES` entries.
+    """
+    found: dict[Path, Path] = {}
+    for folder in [Path(folder).expanduser() for folder in folders] or _usual_folders():
+        for path in _model_files(folder):
+            if _is_gguf(path):
+                found.setdefault(path.resolve(), path)
+    return sorted(found.values())
+
+
+def requests() -> dict[str, Path]:
+    """The sample chat requests: name -> path of a JSON file."""
+    return {path.stem: path for path in sorted(_shipped("requests", "data/requests").glob("*.json"))}
+
+
+def notebooks() -> Path:
+    """The folder with the starter notebooks as shipped: read it, copy it, do not write to it."""
+    return _shipped("notebooks", "notebooks")
+
+
+def _shipped(name: str, in_checkout: str) -> Path:
+    """A folder that travels in the wheel, or its place in a checkout."""
+    package = Path(__file__).parent
+    places = (package / "shipped" / name, package.parent / in_checkout)
+    for place in places:
+        if place.is_dir():
+            return place
+    raise BadFile(f"no folder at {places[0]}", "expected what the package ships", "install gguf-workbench again")
+
+
+def _usual_folders() -> list[Path]:
+    own = os.environ.get("GGUF_WORKBENCH_MODELS", "").split(os.pathsep)
+    models = cache_dir() / "models"
+    return [*([models] if models.is_dir() else []), *(Path(folder).expanduser() for folder in own if folder)]
+
+
+def _model_files(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        raise BadFile(f"no folder at {folder}", "expected a folder with GGUF files", "check the path")
+    seen = 0
+    for root, folders, files in os.walk(folder, onerror=_refuse):
+        folders.sort()
+        seen += len(folders) + len(files)
+        if seen > MAX_ENTRIES:
+            raise BadRequest(
+                f"{folder} holds more than {MAX_ENTRIES:,} files and folders",
+                "accepted is a folder of models",
+                "name a narrower folder",
+            )
+        for name in sorted(files):
+            blob = name.startswith("sha256-") and "." not in name
+            if blob or (name.lower().endswith(".gguf") and not LATER_SHARD.search(name)):
+                yield Path(root, name)
+
+
+def _refuse(error: OSError) -> None:
+    if isinstance(error, PermissionError):
+        return  # a folder below that belongs to somebody else hides no model of this user
+    raise BadFile(
+        f"{error.filename} cannot be read: {error.strerror}", "expected a folder with GGUF files", "check the path"
+    ) from error
+
+
+def _is_gguf(path: Path) -> bool:
+    """Whether the file starts as a GGUF does; a pipe or a device is never opened."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(len(GGUF_MAGIC)) == GGUF_MAGIC
+    except OSError:
+        return False
