@@ -1,0 +1,65 @@
+"""Frames from the model's process as the values of `workbench.stages`."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from typing import Any
+
+
+from workbench.runtime.protocol import Frame, unpack_arrays
+from workbench.stages import Generation, SamplerStage, Scores, Step, Tokens, show_bytes
+from workbench.values import FrozenJSON
+
+
+def build_tokens(frame: Frame) -> Tokens:
+    """The answer to "tokenize"."""
+    values, arrays = frame.header["values"], unpack_arrays(frame.header["arrays"], frame.buffers)
+    ends = [0, *itertools.accumulate(arrays["lengths"].tolist())]
+    joined = arrays["pieces"].tobytes()
+    return Tokens(
+        ids=arrays["ids"],
+        pieces=tuple(joined[a:b] for a, b in itertools.pairwise(ends)),
+        types=tuple(values["types"]),
+        spans=arrays["spans"],
+        byte_spans=arrays["byte_spans"],
+        added=tuple((index, by) for index, by in values["added"]),
+        n_vocab=values["n_vocab"],
+        notes=tuple(values["notes"]),
+    )
+
+
+def build_scores(frame: Frame) -> Scores:
+    """The answer to "score"."""
+    arrays = unpack_arrays(frame.header["arrays"], frame.buffers)
+    logits = {int(name.split()[1]): array for name, array in arrays.items() if name.startswith("logits ")}
+    return Scores(**{name: arrays[name] for name in Scores.ARRAYS}, logits=tuple(sorted(logits.items())))
+
+
+def build_step(data: dict[str, Any]) -> tuple[Step, bytes]:
+    """A streamed step and the bytes of it that a client sees."""
+    fields = dict(data)
+    shown = base64.b64decode(fields.pop("shown"))
+    stages = tuple(
+        SamplerStage(**(stage | {"top_ids": tuple(stage["top_ids"]), "top_probs": tuple(stage["top_probs"])}))
+        for stage in fields.pop("stages")
+    )
+    piece = base64.b64decode(fields.pop("piece"))
+    tops = {name: tuple(fields.pop(name)) for name in ("top_ids", "top_logprobs")}
+    return Step(**fields, piece=piece, stages=stages, **tops), shown
+
+
+def build_generation(steps: list[tuple[Step, bytes]], stopped: dict[str, Any], sampling: dict[str, Any]) -> Generation:
+    """All steps and why they ended; the text is decoded once, so a character split over tokens comes out whole."""
+    shown = b"".join(part for _, part in steps)
+    if stopped["stop_reason"] == "stop-text":
+        places = [at for stop in sampling["stop"] if (at := shown.find(stop.encode("utf-8", "surrogatepass"))) >= 0]
+        shown = shown[: min(places)]
+    really = sampling | ({"seed": stopped["seed"]} if "seed" in stopped else {})
+    return Generation(
+        steps=tuple(step for step, _ in steps),
+        stop_reason=stopped["stop_reason"],
+        stop_detail=stopped["stop_detail"],
+        text=show_bytes(shown),
+        sampling=FrozenJSON(really),
+    )

@@ -1,0 +1,343 @@
+"""The model host: one process for one loaded setup, called like an object.
+
+Why the standard library's `subprocess` and not pebble or loky: both are pools for Python functions.
+pebble cancels by ending the worker, so a cancel would throw the loaded model away; loky's workers are
+shared by whoever submits, hand over pickles, and a worker that dies breaks the pool and every pending
+call ("BrokenProcessPool"), without a signal's name or its log. What is needed here is the opposite: one
+process that keeps one model, a cancel that reaches into a running computation, frames with progress in
+between, stderr kept, and an end that follows the kernel's. Over a pipe that is some two hundred lines.
+multiprocessing adds pickling, a resource tracker and its own start methods (fork of a kernel with
+threads; spawn runs the user's main module again) and would be used for a pipe only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+
+from workbench.errors import BadFile, BadRequest, Cancelled, CannotRun, HostDied, WorkbenchError
+from workbench.progress import Cancel, Progress
+from workbench.runtime.answers import build_generation, build_scores, build_step, build_tokens
+from workbench.runtime.cost import cost_between
+from workbench.runtime.log import LogKeeper
+from workbench.runtime.model_file import ModelFile, model_file
+from workbench.runtime.process import Process
+from workbench.runtime.protocol import Frame
+from workbench.setup import Setup
+from workbench.stages import Generation, Scores, Step, Tokens
+
+POLL_S = 0.02
+CANCEL_WAIT_S = 0.4  # how long a cancelled call waits for its last word
+ABANDONED_WAIT_S = 20.0  # how long the next call waits for a cancelled one that does not end
+ERRORS: dict[str, type[WorkbenchError]] = {
+    error.code: error for error in (WorkbenchError, BadFile, BadRequest, CannotRun, Cancelled)
+}
+
+
+class Host:
+    """llama.cpp in a process of its own. Nothing starts before the first call. Thread-safe: calls queue up.
+
+    Every call takes `progress(what, done, total)`, a `cancel` switch and `deadline_s` seconds. Errors of
+    every call: `Cancelled`, `HostDied` (the next call starts a fresh process), `BadFile`, `CannotRun`.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.evaluated = 0
+        self._log = LogKeeper()
+        self._lock = threading.Lock()
+        self._process: Process | None = None
+        self._loaded: ModelFile | None = None
+        self._numbers = itertools.count(1)
+        self._unfinished: int | None = None
+        self._closed_by_user = False
+
+    def use(self, setup: Setup) -> Literal["nothing", "context", "reload"]:
+        """Go on with another setup, from the next call on; what the change costs."""
+        cost = cost_between(self.setup, setup)
+        self.setup = setup
+        return cost
+
+    def tokenize(
+        self,
+        text: str,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        deadline_s: float | None = None,
+    ) -> Tokens:
+        """The text's tokens with the setup's tokenizer flags; weights are not needed. Errors: also `BadRequest`."""
+        flags = self.setup.effective()["tokenizer"]
+        call = _Call("tokenize", {"text": text, **flags}, progress, cancel, deadline_s)
+        return build_tokens(self._run(call))
+
+    def load(
+        self, *, progress: Progress | None = None, cancel: Cancel | None = None, deadline_s: float | None = None
+    ) -> dict[str, Any]:
+        """Load weights and make the context, where they are not there yet; returns `info()`."""
+        facts: dict[str, Any] = self._run(_Call("load", {}, progress, cancel, deadline_s)).header["values"]
+        return facts | {"pid": self.pid}
+
+    def score(
+        self,
+        ids: Sequence[int] | np.ndarray[Any, Any],
+        *,
+        top_k: int = 20,
+        logits_at: Sequence[int] = (),
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        deadline_s: float | None = None,
+    ) -> Scores:
+        """What the model gives every position of `ids` (n,); full logits for the positions in `logits_at`."""
+        ids = _plain_ids(ids)
+        positions = [int(i) for i in logits_at]
+        if any(not 0 <= i < len(ids) for i in positions):
+            raise BadRequest(f"logits_at is {positions[:8]}", f"accepted are positions from 0 to {len(ids) - 1}")
+        if top_k < 1:
+            raise BadRequest(f"top_k is {top_k}", "accepted is 1 or more")
+        arguments = {"ids": ids, "top_k": int(top_k), "logits_at": positions}
+        frame = self._run(_Call("score", arguments, progress, cancel, deadline_s))
+        self.evaluated = frame.header["values"]["evaluated"]
+        return build_scores(frame)
+
+    def generate(
+        self,
+        ids: Sequence[int] | np.ndarray[Any, Any],
+        sampling: dict[str, Any],
+        *,
+        top_k: int = 20,
+        on_step: Callable[[Step], None] | None = None,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        deadline_s: float | None = None,
+    ) -> Generation:
+        """Sample an answer to `ids` (n,); `sampling` is `setup.sampling_for(conversation)`.
+
+        A cancel or a deadline gives the part that is there, with stop_reason "cancelled".
+        """
+        arguments = {"ids": _plain_ids(ids), "sampling": sampling, "top_k": int(top_k)}
+        call = _Call("generate", arguments, progress, cancel, deadline_s)
+        call.on_step = on_step
+        try:
+            frame = self._run(call)
+        except Cancelled as stop:
+            if call.phase == "loading the model":
+                raise
+            stopped = {"stop_reason": "cancelled", "stop_detail": stop.given}
+        else:
+            stopped = frame.header["values"]
+            self.evaluated = stopped["evaluated"]
+            if stopped["stop_reason"] == "cancelled":
+                stopped["stop_detail"] = call.why_cancelled or stopped["stop_detail"]
+        return build_generation(call.steps, stopped, sampling)
+
+    def info(self) -> dict[str, Any]:
+        """What llama.cpp really uses: context, batches, threads, cache types, devices, build; loads nothing."""
+        call = _Call("info", {}, None, None, None)
+        facts: dict[str, Any] = self._run(call).header["values"]
+        return facts | {"pid": self.pid}
+
+    @property
+    def log(self) -> tuple[str, ...]:
+        """llama.cpp's log lines so far, the last two thousand."""
+        return self._log.lines()
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id while it runs."""
+        return self._process.pid if self._process and self._process.alive else None
+
+    def close(self) -> None:
+        """End the process and give its memory back; a call that runs ends as cancelled. A later call starts anew."""
+        process = self._process
+        if process is not None:
+            self._closed_by_user = True
+            process.end()
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Host({self.setup!r}, {f'process {self.pid}' if self.pid else 'no process'})"
+
+    # One call
+
+    def _run(self, call: _Call) -> Frame:
+        """Perform one call in the process; the frame that answers it."""
+        while not self._lock.acquire(timeout=POLL_S):
+            call.check()
+        try:
+            file = model_file(self.setup, progress=call.progress, cancel=call.cancel)
+            process = self._ready_process(file, call)
+            number = next(self._numbers)
+            self._unfinished = number
+            process.send(
+                {
+                    "kind": "call",
+                    "id": number,
+                    "operation": call.operation,
+                    "path": file.path,
+                    "overrides": file.overrides,
+                    "runtime": self.setup.effective()["runtime"],
+                    "arguments": call.arguments,
+                }
+            )
+            return self._wait(process, number, call)
+        finally:
+            self._lock.release()
+
+    def _ready_process(self, file: ModelFile, call: _Call) -> Process:
+        """A process that holds this file or nothing yet."""
+        process = self._process
+        if process is not None and (self._loaded != file or not process.alive):
+            process.end()
+            process = None
+        if process is not None and self._unfinished is not None:
+            self._await_abandoned(process, call)
+            process = self._process
+        if process is None:
+            self._closed_by_user = False
+            process = self._process = Process(self._log)
+            self._loaded, self._unfinished = file, None
+        return process
+
+    def _await_abandoned(self, process: Process, call: _Call) -> None:
+        """Wait for a cancelled call that has not ended; a process that never does is replaced."""
+        until = time.monotonic() + ABANDONED_WAIT_S
+        while self._unfinished is not None:
+            call.check()
+            frame = _next_frame(process)
+            if frame is None or time.monotonic() > until:
+                if frame is None or not process.alive:
+                    process.kill()
+                    self._process = None
+                    return
+            elif frame is not _NOTHING and _is_last(frame, self._unfinished):
+                self._unfinished = None
+
+    def _wait(self, process: Process, number: int, call: _Call) -> Frame:
+        """Handle frames until the call's last one, a cancel or the process's end."""
+        cancelled_at: float | None = None
+        try:
+            while True:
+                if cancelled_at is None and call.wants_stop():
+                    process.send({"kind": "cancel", "id": number})
+                    cancelled_at = time.monotonic()
+                frame = _next_frame(process)
+                if frame is None:
+                    self._raise_death(process, call)
+                elif frame is _NOTHING:
+                    if cancelled_at is not None and time.monotonic() - cancelled_at > CANCEL_WAIT_S:
+                        raise Cancelled(call.why_cancelled)
+                elif frame.header["id"] == number:
+                    if _is_last(frame, number):
+                        self._unfinished = None
+                        return call.last(frame)
+                    call.take(frame)
+        except BaseException:
+            if self._unfinished is not None and cancelled_at is None and process.alive:
+                process.send({"kind": "cancel", "id": number})
+            raise
+
+    def _raise_death(self, process: Process, call: _Call) -> None:
+        """Say how the process ended."""
+        signal, code = process.autopsy()
+        self._process, self._unfinished = None, None
+        if self._closed_by_user:
+            raise Cancelled("the host was closed while it worked")
+        raise HostDied(
+            signal=signal, exit_code=code, operation=call.phase, settings=self.setup.to_json(), log=self.log[-40:]
+        )
+
+
+_NOTHING = Frame({}, [])
+
+
+def _next_frame(process: Process) -> Frame | None:
+    """The next frame, `_NOTHING` when none came in time, None when the process ended."""
+    import queue
+
+    try:
+        return process.inbox.get(timeout=POLL_S)
+    except queue.Empty:
+        return _NOTHING
+
+
+def _is_last(frame: Frame, number: int) -> bool:
+    return frame.header["id"] == number and frame.header["kind"] in ("done", "error", "fault")
+
+
+def _plain_ids(ids: Sequence[int] | np.ndarray[Any, Any]) -> list[int]:
+    return [int(i) for i in ids]
+
+
+class _Call:
+    """One call: what is asked, who wants to hear of it, when it must stop."""
+
+    def __init__(
+        self,
+        operation: str,
+        arguments: dict[str, Any],
+        progress: Progress | None,
+        cancel: Cancel | None,
+        deadline_s: float | None,
+    ) -> None:
+        self.operation, self.arguments = operation, arguments
+        self.progress, self.cancel, self.deadline_s = progress, cancel, deadline_s
+        self.on_step: Callable[[Step], None] | None = None
+        self.steps: list[tuple[Step, bytes]] = []
+        self.phase = {"score": "scoring", "generate": "generating", "load": "loading the model"}.get(
+            operation, operation
+        )
+        self.why_cancelled = ""
+        self._started = time.monotonic()
+
+    def wants_stop(self) -> bool:
+        """Whether somebody cancelled or the deadline has passed; `why_cancelled` says which."""
+        if self.cancel is not None and self.cancel.is_set():
+            self.why_cancelled = f"{self.phase} was cancelled"
+        elif self.deadline_s is not None and time.monotonic() - self._started > self.deadline_s:
+            self.why_cancelled = f"{self.phase} did not end within its deadline of {self.deadline_s:g} s"
+        return bool(self.why_cancelled)
+
+    def check(self) -> None:
+        """Raise `Cancelled` where the call must stop."""
+        if self.wants_stop():
+            raise Cancelled(self.why_cancelled)
+
+    def take(self, frame: Frame) -> None:
+        """Hand on a progress or step frame."""
+        header = frame.header
+        if header["kind"] == "progress":
+            self.phase = header["what"]
+            if self.progress is not None:
+                self.progress(header["what"], header["done"], header["total"])
+        elif header["kind"] == "step":
+            step, shown = build_step(header["step"])
+            self.steps.append((step, shown))
+            if self.on_step is not None:
+                self.on_step(step)
+
+    def last(self, frame: Frame) -> Frame:
+        """The answer. Errors: the one that the process reported."""
+        header = frame.header
+        if header["kind"] == "done":
+            return frame
+        if header["kind"] == "fault":
+            raise RuntimeError(f"a fault in the model's process: {header['message']}\n{header['traceback']}")
+        error = header["error"]
+        kind = ERRORS.get(error["code"], WorkbenchError)
+        if kind is Cancelled and self.why_cancelled:
+            raise Cancelled(self.why_cancelled, error["given"])
+        raise kind(error["given"], error.get("accepted", ""), error.get("next_step", ""))

@@ -1,0 +1,106 @@
+"""One running model process, seen from the kernel: start, send, receive, end."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import workbench
+from workbench.runtime.log import LogKeeper
+from workbench.runtime.protocol import Frame, read_frame, write_frame
+
+END_WAIT_S = 2.0
+
+
+class Process:
+    """A `workbench.runtime.worker` process. Frames that it sends wait in `inbox`; None there means it ended."""
+
+    def __init__(self, log: LogKeeper) -> None:
+        self._popen = subprocess.Popen(
+            [sys.executable, "-P", "-m", "workbench.runtime.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_environment(),
+            start_new_session=True,
+        )
+        self._lock = threading.Lock()
+        self.inbox: queue.Queue[Frame | None] = queue.Queue()
+        self._log_thread = log.follow(self._popen.stderr)  # type: ignore[arg-type]  # typed IO[bytes]
+        self._reader = threading.Thread(target=self._read, name="workbench-frames", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._popen.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._popen.poll() is None
+
+    def send(self, header: dict[str, Any]) -> None:
+        """Send a request; a process that is gone shows as None in `inbox`."""
+        try:
+            write_frame(self._popen.stdin, self._lock, header, [])  # type: ignore[arg-type]  # typed IO[bytes]
+        except (OSError, ValueError):
+            self.inbox.put(None)
+
+    def end(self) -> None:
+        """Close the pipe, which ends the process; kill it where that does not help."""
+        try:
+            self._popen.stdin.close()  # type: ignore[union-attr]  # opened above
+        except OSError:
+            pass  # it is gone already
+        try:
+            self._popen.wait(END_WAIT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._log_thread.join(END_WAIT_S)
+
+    def kill(self) -> None:
+        """End it now."""
+        self._popen.kill()
+        self._popen.wait()
+
+    def autopsy(self) -> tuple[str | None, int | None]:
+        """How it ended: (signal name, None) or (None, exit code). Waits for the end and for its last log lines."""
+        try:
+            code = self._popen.wait(END_WAIT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = self._popen.returncode
+        self._log_thread.join(END_WAIT_S)
+        if code >= 0:
+            return None, code
+        return signal_name(-code), None
+
+    def _read(self) -> None:
+        stream = self._popen.stdout
+        try:
+            while True:
+                self.inbox.put(read_frame(stream))  # type: ignore[arg-type]  # typed IO[bytes]
+        except (EOFError, OSError, ValueError):
+            self.inbox.put(None)
+
+
+def signal_name(number: int) -> str:
+    """`SIGSEGV` for 11."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _environment() -> dict[str, str]:
+    """The kernel's environment, with the folder of this package where Python looks for it."""
+    root = str(Path(workbench.__file__).parent.parent)
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, root]), "PYTHONUTF8": "1"}
