@@ -29,6 +29,14 @@ def build_tokens(frame: Frame) -> Tokens:
     )
 
 
+def build_pieces(ids: list[int], frame: Frame) -> dict[int, bytes]:
+    """The answer to "pieces": by id."""
+    arrays = unpack_arrays(frame.header["arrays"], frame.buffers)
+    ends = [0, *itertools.accumulate(arrays["lengths"].tolist())]
+    joined = arrays["pieces"].tobytes()
+    return {token: joined[a:b] for token, (a, b) in zip(ids, itertools.pairwise(ends), strict=True)}
+
+
 def build_scores(frame: Frame) -> Scores:
     """The answer to "score"."""
     arrays = unpack_arrays(frame.header["arrays"], frame.buffers)

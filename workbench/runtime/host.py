@@ -23,7 +23,7 @@ import numpy as np
 
 from workbench.errors import BadFile, BadRequest, Cancelled, CannotRun, HostDied, WorkbenchError
 from workbench.progress import Cancel, Progress
-from workbench.runtime.answers import build_generation, build_scores, build_step, build_tokens
+from workbench.runtime.answers import build_generation, build_pieces, build_scores, build_step, build_tokens
 from workbench.runtime.cost import cost_between
 from workbench.runtime.log import LogKeeper
 from workbench.runtime.model_file import ModelFile, model_file
@@ -76,6 +76,11 @@ class Host:
         flags = self.setup.effective()["tokenizer"]
         call = _Call("tokenize", {"text": text, **flags}, progress, cancel, deadline_s)
         return build_tokens(self._run(call))
+
+    def pieces(self, ids: Sequence[int] | np.ndarray[Any, Any]) -> dict[int, bytes]:
+        """What each id stands for, as llama.cpp prints it. Errors: also `BadRequest` for an id not in the vocabulary."""
+        wanted = _plain_ids(ids)
+        return build_pieces(wanted, self._run(_Call("pieces", {"ids": wanted}, None, None, None)))
 
     def load(
         self, *, progress: Progress | None = None, cancel: Cancel | None = None, deadline_s: float | None = None

@@ -61,6 +61,14 @@ def tokenize(session: Session, request: Request) -> Answer:
     return Answer(values, arrays)
 
 
+def pieces(session: Session, request: Request) -> Answer:
+    """What each id stands for; weights are not needed."""
+    vocabulary = session.open_vocabulary(request.path, request.runtime, request.overrides)
+    found = [vocabulary.piece(token).data for token in request.arguments["ids"]]
+    lengths = np.array([len(piece) for piece in found], np.int64)
+    return Answer(arrays={"lengths": lengths, "pieces": np.frombuffer(b"".join(found), np.uint8)})
+
+
 def load(session: Session, request: Request) -> Answer:
     """Weights and context."""
     _open(session, request)
@@ -164,6 +172,7 @@ def generate_answer(session: Session, request: Request) -> Answer:
 
 OPERATIONS: dict[str, Callable[[Session, Request], Answer]] = {
     "tokenize": tokenize,
+    "pieces": pieces,
     "load": load,
     "info": info,
     "score": score,
