@@ -1,0 +1,60 @@
+"""What the explorer says in words: the controls' values, times by stage, why a trace ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from workbench.setup import SAMPLING_DEFAULTS
+from workbench.trace import STAGES, Trace
+from workbench.widgets.choices import PLAIN, SAMPLING_NAMES, Choices
+from workbench.widgets.payload import clean
+from workbench.widgets.sources import Sources, template_text
+
+LOG_LINES = 6
+
+
+def controls(choices: Choices, sources: Sources, errors: dict[str, str]) -> dict[str, Any]:
+    """What the page's controls show: `{options, values, errors}`."""
+    values = {name: getattr(choices, name) for name in PLAIN}
+    values |= dict.fromkeys(SAMPLING_NAMES, "") | dict(choices.sampling)
+    values["template_text"] = template_text(choices)
+    placeholders = {name: str(getattr(SAMPLING_DEFAULTS, name)) for name in SAMPLING_NAMES}
+    texts = {name: clean(value) if isinstance(value, str) else value for name, value in values.items()}
+    return {
+        "options": sources.options(),
+        "values": texts,
+        "placeholders": placeholders,
+        "errors": {place: clean(text) for place, text in errors.items()},
+    }
+
+
+def elapsed(value: Trace | None) -> list[tuple[str, str]]:
+    """Each stage that was reached with its time or that it was reused."""
+    if value is None:
+        return []
+    times = value.elapsed_ms.value()
+    return [
+        (stage, "reused" if stage in value.reused else milliseconds(times[stage]))
+        for stage in STAGES
+        if stage in value.reused or stage in times
+    ]
+
+
+def milliseconds(time_ms: float) -> str:
+    """A duration for people: `3.2 ms`, `480 ms`, `12.4 s`."""
+    if time_ms < 10:
+        return f"{time_ms:.1f} ms"
+    return f"{time_ms:.0f} ms" if time_ms < 1000 else f"{time_ms / 1000:.1f} s"
+
+
+def trouble_of(value: Trace) -> str:
+    """Why the trace ended early, "" where it did not; for a dead host what it was doing and its last lines."""
+    if value.stopped is None or value.stopped.error.value().get("code") == "template-error":
+        return ""
+    error = value.stopped.error.value()
+    lines = [error.get("message", "")]
+    if error.get("operation"):
+        lines += [f"signal: {error.get('signal') or 'none'}; operation: {error['operation']}"]
+        lines += [f"settings: {error.get('settings', '')}"]
+        lines += ["last lines of llama.cpp's log:", *error.get("log", ())[-LOG_LINES:]]
+    return clean("\n".join(lines))

@@ -1,0 +1,91 @@
+// Elements. Text only ever goes in as text nodes: nothing that a model or a template wrote is read as markup.
+
+function h(tag, props = {}, ...children) {
+  const el = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name.startsWith("on")) el.addEventListener(name.slice(2), value);
+    else if (name === "text") el.textContent = value;
+    else if (name === "class") el.className = value;
+    else if (name === "value") el.value = value;
+    else el.setAttribute(name, value === true ? "" : value);
+  }
+  el.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return el;
+}
+
+const px = (n) => `${Math.round(n)}px`;
+
+// Draws a long row of pieces chunk by chunk: only those near the visible part are in the page.
+class Chunks {
+  // `box` scrolls; `fill(chunk)` gives a fragment of chunk's content.
+  constructor(box, fill) {
+    this.box = box;
+    this.fill = fill;
+    this.chunks = [];
+    this.watch = new IntersectionObserver((seen) => seen.forEach((e) => this.near(e)), { root: box, rootMargin: "500px 0px" });
+  }
+
+  // `chunks`: objects with `weight` (characters or so, for a first guess of their height).
+  show(chunks) {
+    const top = this.box.scrollTop;
+    this.watch.disconnect();
+    this.chunks = chunks;
+    const perLine = Math.max(20, (this.box.clientWidth - 24) / 8);
+    for (const chunk of chunks) {
+      chunk.el = h("div", { class: "wb-chunk" });
+      chunk.el.chunk = chunk;
+      chunk.el.style.minHeight = px(Math.max(1, chunk.weight / perLine) * 23);
+    }
+    this.box.replaceChildren(...chunks.map((chunk) => chunk.el));
+    this.box.scrollTop = top;
+    this.drawVisible();
+    chunks.forEach((chunk) => this.watch.observe(chunk.el));
+  }
+
+  drawVisible() {
+    const until = this.box.scrollTop + (this.box.clientHeight || 300);
+    for (const chunk of this.chunks) {
+      if (chunk.el.offsetTop - this.box.offsetTop > until) break;
+      if (chunk.el.offsetTop - this.box.offsetTop + chunk.el.offsetHeight >= this.box.scrollTop) this.draw(chunk);
+    }
+  }
+
+  near({ isIntersecting, target }) {
+    if (isIntersecting) this.draw(target.chunk);
+    else if (target.chunk.drawn) this.drop(target.chunk);
+  }
+
+  draw(chunk) {
+    if (chunk.drawn) return;
+    chunk.drawn = true;
+    chunk.el.replaceChildren(this.fill(chunk));
+    chunk.el.style.minHeight = "";
+  }
+
+  drop(chunk) {
+    chunk.drawn = false;
+    chunk.el.style.minHeight = px(chunk.el.offsetHeight);
+    chunk.el.replaceChildren();
+  }
+
+  // Draw again what is drawn: after a change of selection or colours.
+  redraw() {
+    for (const chunk of this.chunks) if (chunk.drawn) chunk.el.replaceChildren(this.fill(chunk));
+  }
+
+  // Draw `chunk` and bring the element that `find` gives into view, without moving the page around it.
+  reveal(chunk, find) {
+    if (!chunk) return;
+    this.draw(chunk);
+    const el = find(chunk.el);
+    if (!el) return;
+    const [a, b] = [el.getBoundingClientRect(), this.box.getBoundingClientRect()];
+    if (a.top < b.top + 4) this.box.scrollTop += a.top - b.top - 40;
+    else if (a.bottom > b.bottom - 4) this.box.scrollTop += a.bottom - b.bottom + 40;
+  }
+
+  close() {
+    this.watch.disconnect();
+  }
+}

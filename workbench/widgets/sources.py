@@ -1,0 +1,110 @@
+"""What can be picked: models, sample requests, templates; and what picking or typing does to the choices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from workbench import data
+from workbench.conversation import Conversation
+from workbench.engines import resolve_template
+from workbench.errors import WorkbenchError
+from workbench.gguf.header import read_header
+from workbench.setup import Setup
+from workbench.widgets.choices import Choices, of_setup
+
+FIRST_REQUEST = "hello"
+LEAST_REQUEST = '{"messages": [{"role": "user", "content": "Hello"}]}'
+
+
+@dataclass
+class Sources:
+    """`models`: paths; `requests`: names with their JSON text; `typed`: the request as the user last typed it."""
+
+    models: tuple[str, ...] = ()
+    requests: dict[str, str] = field(default_factory=dict)
+    typed: str = ""
+
+    def options(self) -> dict[str, list[tuple[str, str]]]:
+        """The lists of the controls: value and words of each entry."""
+        return {
+            "model": [*((path, Path(path).name) for path in self.models), ("", "another file…")],
+            "request": [*((name, name) for name in self.requests), ("", "edited here")],
+            "template": [("model", "the model's own"), ("file", "a file"), ("text", "edited here")],
+            "add_special": [("auto", "as llama-server does"), ("add", "always add"), ("leave", "never add")],
+            "until": [("tokens", "tokens"), ("scores", "scores"), ("parsed", "the answer")],
+        }
+
+    def applied(self, choices: Choices, changes: Mapping[str, Any]) -> Choices:
+        """`choices` with what the user did. What is typed in an editor counts from then on; nothing typed is lost."""
+        after = choices.changed(changes)
+        if "request_text" in changes:
+            self.typed = after.request_text
+            after = replace(after, request="")
+        elif "request" in changes:
+            text = self.requests.get(after.request) if after.request else self.typed
+            after = replace(after, request_text=text or choices.request_text)
+        if "template_text" in changes:
+            after = replace(after, template="text")
+        elif after.template == "text" and not after.template_text:
+            after = replace(after, template_text=template_text(choices))
+        return replace(after, model="") if "model_path" in changes else after
+
+
+def template_text(choices: Choices) -> str:
+    """The chat template that applies, "" where there is none or it cannot be read."""
+    if choices.template == "text" and choices.template_text:
+        return choices.template_text
+    try:
+        setup = choices.setup()
+        return resolve_template(setup, read_header(setup.model) if setup.model else None).text
+    except WorkbenchError:
+        return ""
+
+
+def start(
+    model: str | Path | None,
+    request: Conversation | dict[str, Any] | list[Any] | str | Path | None,
+    setup: Setup | None,
+) -> tuple[Choices, Sources]:
+    """The first choices and lists: the demo model and the first sample request where nothing is given.
+
+    Errors: `BadFile` where no model is given and the demo model is not there; `BadRequest` for a bad request.
+    """
+    base = setup or Setup()
+    if model is not None or base.model is None:
+        base = base.replace(model=str(model or data.demo_model()))
+    samples = {name: path.read_text(encoding="utf-8") for name, path in data.requests().items()}
+    models = dict.fromkeys([str(base.model), *_found()])
+    sources = Sources(tuple(models), samples)
+    if request is None:
+        name = FIRST_REQUEST if FIRST_REQUEST in samples else next(iter(samples), "")
+        chosen: dict[str, Any] = {"request": name, "request_text": samples.get(name, LEAST_REQUEST)}
+    else:
+        sources.typed = request_text(Conversation.of(request))
+        chosen = {"request": "", "request_text": sources.typed}
+    return Choices(base=base, **of_setup(base), **chosen), sources
+
+
+def request_text(conversation: Conversation) -> str:
+    """A request as JSON to edit; escapes only where a lone surrogate could not travel otherwise."""
+    text = json.dumps(conversation.data, ensure_ascii=False, indent=2)
+    return text if text.isprintable() or _encodes(text) else json.dumps(conversation.data, indent=2)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _found() -> list[str]:
+    try:
+        return [str(path) for path in data.find_models()]
+    except WorkbenchError:
+        return []
