@@ -1,0 +1,50 @@
+"""Messages to text: one file for each template engine, `ENGINES` the only list of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workbench.engines.base import Engine, Job
+from workbench.engines.template import Template, resolve_template
+from workbench.engines.transformers import Transformers
+from workbench.errors import CannotRun
+
+if TYPE_CHECKING:
+    from workbench.conversation import Conversation
+    from workbench.progress import Cancel
+    from workbench.stages import Rendered
+
+ENGINES: tuple[Engine, ...] = (Transformers(),)
+
+
+def engine_named(name: str) -> Engine:
+    """The engine of that name. Errors: `CannotRun` where there is none, or it is not installed."""
+    engine = next((engine for engine in ENGINES if engine.name == name), None)
+    if engine is None:
+        accepted = ", ".join(engine.name for engine in ENGINES)
+        raise CannotRun(f"there is no template engine {name!r}", f"available: {accepted}", "choose one of them")
+    missing = engine.missing()
+    if missing is not None:
+        raise CannotRun(f"the template engine {name!r} needs {missing}", "", f"install it: pip install {missing}")
+    return engine
+
+
+def render(
+    conversation: Conversation,
+    template: Template,
+    *,
+    engine: str = "transformers",
+    clock: str | None = None,
+    track: bool = True,
+    cancel: Cancel | None = None,
+) -> Rendered:
+    """The prompt that `engine` writes for `conversation`, or the template's error as data.
+
+    `clock` is an ISO time, None for now; `track` asks for spans and events. Never raises for what a
+    template does. Errors: `CannotRun` for an engine that cannot run, `BadRequest` for a clock that is
+    no time, `Cancelled`.
+    """
+    return engine_named(engine).render(Job(conversation, template, clock, track), cancel=cancel)
+
+
+__all__ = ["ENGINES", "Engine", "Job", "Template", "engine_named", "render", "resolve_template"]

@@ -1,0 +1,44 @@
+"""What a template engine is to the rest of the workbench."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from workbench.conversation import Conversation
+    from workbench.progress import Cancel
+    from workbench.stages import Rendered
+
+    from .template import Template
+
+
+@dataclass(frozen=True)
+class Job:
+    """One render: `clock` is an ISO time, None for now; `track` asks for spans and events."""
+
+    conversation: Conversation
+    template: Template
+    clock: str | None = None
+    track: bool = True
+
+
+class Engine(Protocol):
+    """One template engine; the next one is a file beside this with these four."""
+
+    @property
+    def name(self) -> str:
+        """Its name in a setup, one of `workbench.setup.ENGINE_NAMES`."""
+        ...
+
+    def missing(self) -> str | None:
+        """What must be installed before it can run, in words; None where it can."""
+        ...
+
+    def version(self) -> str:
+        """What renders, with version numbers."""
+        ...
+
+    def render(self, job: Job, *, cancel: Cancel | None = None) -> Rendered:
+        """The prompt, or the template's error as data. Errors: `Cancelled`, `CannotRun`."""
+        ...

@@ -1,0 +1,200 @@
+"""A template compiled by jinja2's own compiler so that it tells where each character comes from and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jinja2 import Environment, nodes
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.environment import Template
+from jinja2.lexer import Lexer
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
+
+from . import filters
+from .formatting import TrackedFormatter
+from .origins import UNKNOWN, Tracked
+from .positions import PositionLexer, SourceMap
+from .record import Recorder
+from .scalars import SCALARS, tracked_scalar
+
+
+class CannotTrack(Exception):
+    """The template uses something whose origins are not followed; the message says what."""
+
+
+class TrackedEnvironment(ImmutableSandboxedEnvironment):
+    """The sandbox with a lexer that knows columns, filters that keep origins, and formats that do."""
+
+    concat = staticmethod(filters.joined)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._own_lexer = PositionLexer(self)
+
+    @property
+    def lexer(self) -> Lexer:
+        """The lexer that knows columns."""
+        return self._own_lexer
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """`str.format` in the sandbox, with origins."""
+        wrapped = super().wrap_str_format(value)
+        pattern = getattr(value, "__self__", None)
+        if wrapped is None or type(pattern) is not Tracked:
+            return wrapped if wrapped is None else lambda *args, **kwargs: Tracked(wrapped(*args, **kwargs))
+        if value.__name__ == "format_map":
+            return lambda mapping: TrackedFormatter(self).tracked(pattern, (), mapping)
+        return lambda *args, **kwargs: TrackedFormatter(self).tracked(pattern, args, kwargs)
+
+    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805, B902  as jinja's
+        """A call; a number or text that a tracked value's method gives is from nowhere that is known."""
+        result = super().call(__context, __obj, *args, **kwargs)
+        if isinstance(result, bytes):
+            raise CannotTrack("the template encodes a text to bytes")
+        owner = getattr(__obj, "__self__", None)
+        if isinstance(owner, (Tracked, *SCALARS)) and not isinstance(result, Tracked):
+            return Tracked(result) if isinstance(result, str) else _unknown_number(result)
+        return result
+
+
+def _unknown_number(value: Any) -> Any:
+    return tracked_scalar(value, UNKNOWN) if type(value) in (int, float) else value
+
+
+class Instrumented:
+    """A template ready to run with origins: `run(variables)` gives the text, `recorder` the events.
+
+    Errors: those of jinja's parser and compiler, `CannotTrack`.
+    """
+
+    def __init__(self, environment: ImmutableSandboxedEnvironment, source: str) -> None:
+        self.environment = environment
+        self.recorder = Recorder()
+        self.source_map = SourceMap(source)
+        self.tree = environment._parse(source, None, None)
+        generator = _Generator(environment, self.source_map)
+        generator.visit(self.tree)
+        code = compile(generator.stream.getvalue(), "<template>", "exec")
+        namespace: dict[str, Any] = {"environment": environment, "__file__": "<template>"}
+        namespace |= {"_literals": generator.literals, "_record": self.recorder}
+        exec(code, namespace)  # noqa: S102  this is how jinja2 loads its own compiled templates
+        namespace["str_join"] = filters.joined
+        self._template = Template._from_namespace(environment, namespace, environment.make_globals(None))
+
+    def run(self, variables: dict[str, Any]) -> Tracked:
+        """The text with origins. Errors: whatever the template raises."""
+        self.recorder.reset()
+        context = self._template.new_context(variables)
+        return self.recorder.root(self._template.root_render_func(context))
+
+
+class _Generator(CodeGenerator):
+    """jinja's code generator; literals come from a table, and probes stand around what is worth telling."""
+
+    def __init__(self, environment: Environment, source_map: SourceMap) -> None:
+        super().__init__(environment, None, None, optimized=False)
+        self.literals: list[Tracked] = []
+        self._map = source_map
+        self._probes: dict[int, str] = {}
+
+    def _literal(self, text: str, position: object) -> str:
+        self.literals.append(Tracked(text, self._map.literal(text, position)))
+        return f"_literals[{len(self.literals) - 1}]"
+
+    def _probe(self, node: nodes.Node, method: str, at: nodes.Node, *extra: str) -> None:
+        line, column = self._map.place_of(at) if at is node else self._map.place(at.lineno.offset)  # type: ignore[attr-defined]
+        self._probes[id(node)] = f"_record.{method}({', '.join([str(line), str(column), *extra])}, "
+
+    def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
+        """jinja's visit, inside the node's probe where it has one."""
+        probe = self._probes.pop(id(node), None)
+        if probe is None:
+            return super().visit(node, *args, **kwargs)
+        self.write(probe)
+        super().visit(node, *args, **kwargs)
+        self.write(")")
+        return None
+
+    def visit_Const(self, node: nodes.Const, frame: Frame) -> None:
+        """A constant; a text one with the place of its literal."""
+        if isinstance(node.value, str):
+            self.write(self._literal(node.value, node.lineno))
+        else:
+            super().visit_Const(node, frame)
+
+    def visit_TemplateData(self, node: nodes.TemplateData, frame: Frame) -> None:
+        """Text between tags."""
+        self.write(self._literal(node.data, node.lineno))
+
+    def visit_Output(self, node: nodes.Output, frame: Frame) -> None:
+        """One statement for each part, so that events and text keep their order."""
+        if frame.eval_ctx.volatile or frame.eval_ctx.autoescape:
+            raise CannotTrack("the template switches automatic escaping on")
+        if frame.require_output_check:
+            if self.has_known_extends:
+                return
+            self.writeline("if parent_template is None:")
+            self.indent()
+        for child in node.nodes:
+            self.writeline("yield " if frame.buffer is None else f"{frame.buffer}.append(", child)
+            if not isinstance(child, nodes.TemplateData):
+                root, constant = str(frame.buffer is None), str(isinstance(child, nodes.Const))
+                self._probe(child, "out", child, root, constant)
+            self.visit(child, frame)
+            self.write("" if frame.buffer is None else ")")
+        if frame.require_output_check:
+            self.outdent()
+
+    def visit_If(self, node: nodes.If, frame: Frame) -> None:
+        """Conditions tell whether they were taken."""
+        for branch in (node, *node.elif_):
+            self._probe(branch.test, "test", branch)
+        super().visit_If(node, frame)
+
+    def visit_CondExpr(self, node: nodes.CondExpr, frame: Frame) -> None:
+        """So do those inside an expression."""
+        self._probe(node.test, "test", node.test)
+        super().visit_CondExpr(node, frame)
+
+    def visit_For(self, node: nodes.For, frame: Frame) -> None:
+        """Every turn is told."""
+        self._probe(node.iter, "enter", node)
+        node.body.insert(0, self._told("turn", node))
+        super().visit_For(node, frame)
+
+    def _told(self, method: str, node: nodes.Node, *extra: str) -> nodes.Node:
+        constant = nodes.Const(None, lineno=node.lineno)
+        self._probe(constant, method, node, *extra)
+        return nodes.ExprStmt(constant, lineno=node.lineno)
+
+    def visit_Assign(self, node: nodes.Assign, frame: Frame) -> None:
+        """An assignment tells the new value."""
+        self._probe(node.node, "set", node, repr(_target(node.target)))
+        super().visit_Assign(node, frame)
+
+    def visit_AssignBlock(self, node: nodes.AssignBlock, frame: Frame) -> None:
+        """A block assignment is told as it begins."""
+        node.body.insert(0, self._told("set", node, repr(f"{_target(node.target)} (a block)")))
+        super().visit_AssignBlock(node, frame)
+
+    def visit_Call(self, node: nodes.Call, frame: Frame, forward_caller: bool = False) -> None:
+        """A call tells what is called, if it is a macro."""
+        self._probe(node.node, "at", node.node)
+        super().visit_Call(node, frame, forward_caller=forward_caller)
+
+    def visit_ScopedEvalContextModifier(self, node: nodes.ScopedEvalContextModifier, frame: Frame) -> None:
+        """Automatic escaping is not followed."""
+        raise CannotTrack("the template switches automatic escaping on or off")
+
+
+def _target(node: nodes.Node) -> str:
+    if isinstance(node, nodes.NSRef):
+        return f"{node.name}.{node.attr}"
+    if isinstance(node, nodes.Tuple):
+        return ", ".join(_target(item) for item in node.items)
+    return str(getattr(node, "name", "?"))
+
+
+__all__ = ["CannotTrack", "Instrumented", "Namespace", "TrackedEnvironment"]

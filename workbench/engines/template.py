@@ -1,0 +1,100 @@
+"""A chat template and where it came from; how a setup and a model file decide which one it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import CannotRun
+
+if TYPE_CHECKING:
+    from workbench.gguf.header import Header
+    from workbench.setup import Setup
+
+TEMPLATE_KEY = "tokenizer.chat_template"
+TOKENS_KEY = "tokenizer.ggml.tokens"
+# The engine's variable for each token that a GGUF file names by its id.
+TOKEN_KEYS = {
+    "tokenizer.ggml.bos_token_id": "bos_token",
+    "tokenizer.ggml.eos_token_id": "eos_token",
+    "tokenizer.ggml.unknown_token_id": "unk_token",
+    "tokenizer.ggml.seperator_token_id": "sep_token",
+    "tokenizer.ggml.padding_token_id": "pad_token",
+    "tokenizer.ggml.cls_token_id": "cls_token",
+    "tokenizer.ggml.mask_token_id": "mask_token",
+}
+
+
+@dataclass(frozen=True)
+class Template:
+    """A chat template.
+
+    `text` is the default template, empty where there are only named ones; `named` are variants such as
+    `("tool_use", "...")`; `special_tokens` the variables such as `("bos_token", "<s>")`; `label` says
+    where it came from.
+    """
+
+    text: str
+    named: tuple[tuple[str, str], ...] = ()
+    special_tokens: tuple[tuple[str, str], ...] = ()
+    label: str = "model"
+
+
+def resolve_template(setup: Setup, header: Header | None) -> Template:
+    """The template that `setup` asks for: a text, a file, or the model's own with the setup's metadata on top.
+
+    Special tokens are the model's wherever the template is from. Errors: `CannotRun` where there is no
+    template, `BadFile` for a template file that cannot be read.
+    """
+    from pathlib import Path
+
+    from workbench.conversation import read_text
+
+    source = setup.template.source or "model"
+    special = _special_tokens(setup, header)
+    if source.startswith("text:"):
+        return Template(source[5:], (), special, "text")
+    if source.startswith("file:"):
+        path = Path(source[5:]).expanduser()
+        return Template(read_text(path, "a chat template"), (), special, f"file {path.name}")
+    text, named = _of_model(setup, header)
+    if not text and not named:
+        raise CannotRun(
+            f"{setup.model or 'the setup'} has no chat template",
+            "accepted are a model with tokenizer.chat_template, or a template of your own",
+            'set template.source to "file:PATH" or "text:..."',
+        )
+    return Template(text, named, special, "model")
+
+
+def _of_model(setup: Setup, header: Header | None) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The default template (empty where there is none) and the named ones, overrides applied."""
+    text: Any = header.chat_template if header is not None else None
+    named: dict[str, Any] = dict(header.named_templates) if header is not None else {}
+    for key, value in setup.metadata.value().items():
+        if key == TEMPLATE_KEY:
+            text = value
+        elif key.startswith(TEMPLATE_KEY + "."):
+            named[key[len(TEMPLATE_KEY) + 1 :]] = value
+    if "default" in named and not text:
+        text = named.pop("default")
+    return (text or ""), tuple((name, str(value)) for name, value in named.items() if value is not None)
+
+
+def _special_tokens(setup: Setup, header: Header | None) -> tuple[tuple[str, str], ...]:
+    """The model's special tokens, those that the setup's metadata names by another id replaced."""
+    tokens = dict(header.special_tokens) if header is not None else {}
+    metadata = setup.metadata.value()
+    pieces: Any = metadata.get(TOKENS_KEY)
+    for key, name in TOKEN_KEYS.items():
+        if key not in metadata:
+            continue
+        if pieces is None and header is not None:
+            pieces = header.array(TOKENS_KEY)
+        index = metadata[key]
+        if isinstance(index, int) and pieces is not None and 0 <= index < len(pieces):
+            piece = pieces[index]
+            tokens[name] = piece.decode("utf-8", "replace") if isinstance(piece, bytes) else str(piece)
+        elif index is None:
+            tokens.pop(name, None)
+    return tuple(tokens.items())

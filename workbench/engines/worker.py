@@ -1,0 +1,251 @@
+"""The child process that renders: one request after another from standard input, until its end."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, BinaryIO
+
+from jinja2 import TemplateSyntaxError
+from jinja2.environment import Template
+from jinja2.exceptions import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from . import environment as rules
+from .containers import TrackedDict, TrackedList, wrap
+from .instrument import CannotTrack, Instrumented, TrackedEnvironment
+from .origins import Source, Tracked, run
+from .positions import Position
+from .record import spans_of
+from .scalars import tracked_scalar
+
+MIB = 1024 * 1024
+_CACHED = 16  # compiled templates of each kind
+_GRACE_S = 1.0  # how much longer than its limit an orphan may live
+Meta = dict[str, Any]
+
+
+class Worker:
+    """Renders with templates it compiles once; `clock` is what `strftime_now` tells."""
+
+    def __init__(self) -> None:
+        self.clock = rules.Clock(datetime.now())
+        self._plain_environment = rules.configure(ImmutableSandboxedEnvironment, self.clock)
+        self._tracked_environment = tracked_environment(self.clock)
+        self._plain: OrderedDict[str, Template] = OrderedDict()
+        self._tracked: OrderedDict[str, Instrumented] = OrderedDict()
+
+    def plain(self, source: str, body: Any, special: dict[str, str]) -> tuple[str | None, Meta]:
+        """The text as jinja2 writes it, or None and the error; what was changed in the request."""
+        rewrites: list[str] = []
+        self.clock.used = False
+        random.seed(0)
+        try:
+            variables = plain_variables(body, special, rewrites)
+            template = _cached(self._plain, source, self._plain_environment.from_string)
+            return template.render(**variables), {"rewrites": rewrites, "clock_used": self.clock.used}
+        except (Exception, MemoryError) as error:
+            return None, {"rewrites": rewrites, "clock_used": self.clock.used, "error": error_of(error)}
+
+    def tracked(self, source: str, body: Any, special: dict[str, str], text: str | None) -> Meta:
+        """Spans and events of the same render; the error's column where it failed."""
+        random.seed(0)
+        instrumented = None
+        try:
+            instrumented = _cached(self._tracked, source, self._instrument)
+            result = instrumented.run(tracked_variables(body, special))
+        except CannotTrack as error:
+            return {"note": f"origins are not followed: {error}"}
+        except (Exception, MemoryError) as error:
+            return self._failed(error, instrumented, text)
+        if text is None or not str.__eq__(result, text):
+            return {"note": "origins are unknown: the run that follows them wrote another text"}
+        spans = spans_of(result, instrumented.source_map)
+        return {"spans": spans, "events": instrumented.recorder.events, "dropped": instrumented.recorder.dropped}
+
+    def _instrument(self, source: str) -> Instrumented:
+        return Instrumented(self._tracked_environment, source)
+
+    def _failed(self, error: BaseException, instrumented: Instrumented | None, text: str | None) -> Meta:
+        if text is not None:
+            return {"note": f"origins are unknown: following them failed ({type(error).__name__}: {str(error)[:200]})"}
+        found = error_of(error)
+        if instrumented is None:
+            return {"place": {"type": found["type"], "line": None, "column": self._syntax_column(error)}}
+        line, column = instrumented.recorder.place
+        if found["line"] is not None and found["line"] != line:
+            line, column = instrumented.source_map.expression_on(instrumented.tree, found["line"])
+        events = instrumented.recorder.events
+        events.append(
+            ["error", line, column, found["type"], instrumented.recorder.position, instrumented.recorder.position]
+        )
+        place = {"type": found["type"], "line": found["line"] or line or None, "column": column or None}
+        return {"place": place, "events": events, "dropped": instrumented.recorder.dropped}
+
+    def _syntax_column(self, error: BaseException) -> int | None:
+        line = getattr(error, "lineno", None)
+        lexer = self._tracked_environment.lexer
+        source_map = lexer.source_map  # type: ignore[attr-defined]
+        if isinstance(line, Position):
+            return int(source_map.place(line.offset).column)
+        if line is None:
+            return None
+        place = source_map.place(source_map.skip_space(lexer.reached))  # type: ignore[attr-defined]
+        return int(place.column) if place.line == line else 1
+
+
+def tracked_environment(clock: rules.Clock) -> TrackedEnvironment:
+    """The environment of the second run: the rules of the first, and origins."""
+    from . import filters
+
+    environment = rules.configure(TrackedEnvironment, clock)
+    filters.install(environment)
+    environment.globals["strftime_now"] = lambda format: _now(clock.strftime(format))
+    return environment  # type: ignore[return-value]
+
+
+def _now(text: str) -> Tracked:
+    return Tracked(text, run(text, Source("default", "strftime_now")))
+
+
+def plain_variables(body: Any, special: dict[str, str], rewrites: list[str]) -> dict[str, Any]:
+    """The template's variables. Errors: those of `prepare`."""
+    given = rules.prepare(body)
+    rewrites += given.rewrites
+    return {
+        **special,
+        **rules.visible(given.kwargs),
+        "messages": rules.alias_reasoning(given.messages, rewrites),
+        "tools": given.tools,
+        "documents": given.documents,
+        "add_generation_prompt": given.add_generation_prompt,
+    }
+
+
+def tracked_variables(body: Any, special: dict[str, str]) -> dict[str, Any]:
+    """The same variables, every value knowing its path."""
+    given = rules.prepare(body)
+    kwargs = wrap(rules.visible(given.kwargs), "chat_template_kwargs")
+    asked = Source("message" if "add_generation_prompt" in body else "default", "add_generation_prompt")
+    return {
+        **{name: Tracked(text, run(text, Source("default", name, text), 0)) for name, text in special.items()},
+        **{str.__getitem__(name, slice(None)): value for name, value in kwargs.items()},
+        "messages": _aliased(wrap(given.messages, "messages")),
+        "tools": None if given.tools is None else wrap(given.tools, "tools", "tool"),
+        "documents": None if given.documents is None else wrap(given.documents, "documents"),
+        "add_generation_prompt": tracked_scalar(given.add_generation_prompt, asked),
+    }
+
+
+def _aliased(messages: Any) -> TrackedList:
+    """The messages with the names of their reasoning; a name that the engine adds is the engine's."""
+    result = TrackedList()
+    result._source = messages._source
+    for message, aliased in zip(messages, rules.alias_reasoning(messages, []), strict=True):
+        added = {name: Tracked(name, run(name, Source("default", name))) for name in aliased if name not in message}
+        again = TrackedDict({added.get(name, name): value for name, value in aliased.items()})
+        again._source = message._source
+        result.append(again)
+    return result
+
+
+def error_of(error: BaseException) -> Meta:
+    """`{type, message, line, column}` of whatever a template raised."""
+    if isinstance(error, MemoryError):
+        return {"type": "MemoryLimit", "message": "", "line": None, "column": None}
+    if isinstance(error, TemplateSyntaxError):
+        return {"type": type(error).__name__, "message": str(error.message), "line": int(error.lineno), "column": None}
+    message = str(error.message) if isinstance(error, TemplateError) and error.message is not None else str(error)
+    line = None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<template>":
+            template = trace.tb_frame.f_globals.get("__jinja_template__")
+            line = template.get_corresponding_lineno(trace.tb_lineno) if template else trace.tb_lineno
+        trace = trace.tb_next
+    return {"type": type(error).__name__, "message": message[:100_000], "line": line, "column": None}
+
+
+def _cached(cache: OrderedDict[str, Any], source: str, build: Callable[[str], Any]) -> Any:
+    if source not in cache:
+        cache[source] = build(source)
+        if len(cache) > _CACHED:
+            cache.popitem(last=False)
+    cache.move_to_end(source)
+    return cache[source]
+
+
+def limit_memory(mib: int) -> None:
+    """Let this process grow by at most `mib` MiB from here on, where the system can do that."""
+    try:
+        import resource
+
+        with open("/proc/self/statm", encoding="ascii") as file:
+            base = int(file.read().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (base + mib * MIB, base + mib * MIB))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def read_frame(stream: BinaryIO) -> bytes | None:
+    """The next frame (eight bytes of length, then that many), None at the end."""
+    head = stream.read(8)
+    if len(head) < 8:
+        return None
+    size = int.from_bytes(head, "big")
+    data = stream.read(size)
+    return data if len(data) == size else None
+
+
+def write_frame(stream: BinaryIO, data: bytes) -> None:
+    """Send one frame."""
+    stream.write(len(data).to_bytes(8, "big"))
+    stream.write(data)
+    stream.flush()
+
+
+def serve(source: BinaryIO, sink: BinaryIO, *, limit_s: float) -> None:
+    """Answer requests until the end of `source`: a frame of options and a frame with the body each.
+
+    Two answers: the plain render (its facts, then the text), then spans and events.
+    """
+    worker = Worker()
+    write_frame(sink, b"{}")
+    while (options := read_frame(source)) is not None and (body := read_frame(source)) is not None:
+        _alarm(limit_s + _GRACE_S)
+        _answer(worker, json.loads(options), body, sink)
+        _alarm(0)
+
+
+def _answer(worker: Worker, options: Meta, body_text: bytes, sink: BinaryIO) -> None:
+    body = json.loads(body_text.decode("utf-8", "surrogatepass"))
+    worker.clock.now = datetime.fromisoformat(options["clock"])
+    source, special = options["template"], options["special"]
+    text, meta = worker.plain(source, body, special)
+    write_frame(sink, json.dumps(meta | {"has_text": text is not None}).encode())
+    write_frame(sink, (text or "").encode("utf-8", "surrogatepass"))
+    failed_by_memory = (meta.get("error") or {}).get("type") == "MemoryLimit"
+    found = worker.tracked(source, body, special, text) if options["track"] and not failed_by_memory else {}
+    write_frame(sink, json.dumps(found).encode())
+
+
+def _alarm(seconds: float) -> None:
+    """End this process in `seconds` whatever it does: nobody else may be left to do it. 0: not any more."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def main() -> None:
+    """Serve standard input with the limits given as arguments: MiB, seconds."""
+    memory_mib, limit_s = int(sys.argv[1]), float(sys.argv[2])
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    limit_memory(memory_mib)
+    serve(source, sink, limit_s=limit_s)
