@@ -107,7 +107,7 @@ def install_packages(stamps: dict[str, str]) -> None:
     wanted = hashlib.sha256(b"\0".join(contents)).hexdigest()
     if stamps.get("packages") == wanted and works(PYTHON, "-c", "import workbench, pytest, jupyterlab"):
         return
-    say("installing the Python packages")
+    say("installing the Python packages, a minute or two")
     # llama-cpp-python is in place by now, perhaps the user's own version: its pin must not make pip compile another.
     lines = [line for line in CONSTRAINTS.read_text().splitlines() if not line.startswith("llama-cpp-python==")]
     with tempfile.TemporaryDirectory() as aside:
@@ -164,10 +164,12 @@ def version_in_venv(name: str) -> str | None:
 
 
 def pip(*arguments: str) -> None:
-    """Run `.venv`'s pip with the user's own configuration; `SetupError` where it fails (pip has said why)."""
+    """Run `.venv`'s pip with the user's own configuration. Errors: `SetupError` with pip's last lines."""
     command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments]
-    if subprocess.run(command, check=False).returncode:
-        raise SetupError(f"pip {arguments[0]} failed (see above)")
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        end = "\n".join(done.stdout.splitlines()[-25:])
+        raise SetupError(f"pip {arguments[0]} failed; its last lines:\n{end}")
 
 
 def works(*command: str | Path) -> bool:

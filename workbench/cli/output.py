@@ -1,0 +1,85 @@
+"""What the commands print: one JSON object, or text in which nothing can steer a terminal; progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from workbench.errors import one_line
+from workbench.values import SCHEMA_VERSION, finite
+
+DONE, RESULT_IS_ERROR, CANNOT_RUN = 0, 1, 2
+INTERRUPTED = 130  # as shells write "ended by SIGINT"
+PIPE_CLOSED = 141  # as shells write "ended by SIGPIPE"
+INTERVAL_S = 0.1  # between two progress messages
+
+
+def print_json(facts: dict[str, Any]) -> None:
+    """The one JSON object of a command, `schema_version` first. NaN and infinities become null."""
+    print(json.dumps({"schema_version": SCHEMA_VERSION} | finite(facts), allow_nan=False))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Lines of text; control characters, also those that turn the writing direction, stand as escapes."""
+    for line in lines:
+        print(one_line(line))
+
+
+def heading(title: str, facts: str = "", elapsed_ms: float | None = None) -> str:
+    """A section's first line: its title, what it holds, how long it took."""
+    took = f"  [{elapsed_ms:,.1f} ms]" if elapsed_ms is not None else ""
+    return f"{title:<11} {facts}{took}".rstrip()
+
+
+def block(text: str) -> list[str]:
+    """A text as it stands, each of its lines behind a bar, so that its first and last white space show."""
+    return [f"  │{line}" for line in text.split("\n")]
+
+
+def table(rows: list[tuple[Any, ...]], *, indent: str = "  ") -> list[str]:
+    """Rows as aligned columns, numbers to the right."""
+    cells = [[one_line(_cell(value)) for value in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))] if cells else []
+    lines = []
+    for row, values in zip(cells, rows, strict=True):
+        parts = [
+            text.rjust(width) if isinstance(value, int | float) else text.ljust(width)
+            for text, value, width in zip(row, values, widths, strict=True)
+        ]
+        lines.append((indent + "  ".join(parts)).rstrip())
+    return lines
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "-"}[value]
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+class Ticker:
+    """Progress on stderr: a line that changes in place on a terminal, otherwise nothing, so that logs stay short."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._shown_at = 0.0
+
+    def __call__(self, operation: str, done: int, total: int) -> None:
+        """Show how far an operation is."""
+        now = time.monotonic()
+        if not self._terminal or now - self._shown_at < INTERVAL_S:
+            return
+        self._shown_at = now
+        share = f" {done / total:4.0%}" if total else ""
+        sys.stderr.write(f"\r\033[K{one_line(operation)}{share}")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._terminal and self._shown_at:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()

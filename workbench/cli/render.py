@@ -1,0 +1,97 @@
+"""Render a chat request to the prompt that the model would read.
+
+The spans in the JSON say for every character where it came from.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from workbench.cli.output import DONE, RESULT_IS_ERROR, block, heading, print_json, print_lines, table
+from workbench.cli.stack import add_request, add_stack, read_request, read_setup
+from workbench.errors import WorkbenchError
+from workbench.setup import ENGINE_NAMES, Setup
+
+if TYPE_CHECKING:
+    from workbench.conversation import Conversation
+    from workbench.engines import Template
+    from workbench.stages import Rendered
+
+NAME = "render"
+ALL = "all"
+EXAMPLES = """\
+examples:
+  workbench render request.json --model model.gguf
+  workbench render request.json --template chat_template.jinja --date 2024-07-26 --json
+  workbench render hello --model demo --engine all
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's own arguments."""
+    add_request(parser)
+    add_stack(parser)
+    parser.add_argument("--template", metavar="F", help="a Jinja template's file in place of the model's own")
+    parser.add_argument(
+        "--engine",
+        choices=(*ENGINE_NAMES, ALL),
+        metavar="E",
+        help=f"{', '.join(ENGINE_NAMES)}, or all that are installed (default: transformers)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Render with one engine or all; 1 where a template's error is the result."""
+    from workbench.engines import resolve_template
+    from workbench.gguf.header import read_header
+
+    conversation = read_request(arguments.request)
+    engine = arguments.engine if arguments.engine != ALL else None
+    setup = read_setup(arguments, template=arguments.template, engine=engine)
+    template = resolve_template(setup, read_header(setup.model) if setup.model else None)
+    renders, absent = _render_all(conversation, template, setup, every=arguments.engine == ALL)
+    if arguments.json:
+        facts = {"renders": [rendered.to_dict() for rendered in renders], "not_evaluated": absent}
+        print_json({"template": {"label": template.label}} | facts)
+    else:
+        for rendered in renders:
+            print_lines(describe(rendered))
+        print_lines(f"{item['engine']}: not evaluated, {item['reason']}" for item in absent)
+    return RESULT_IS_ERROR if any(rendered.error for rendered in renders) else DONE
+
+
+def describe(rendered: Rendered, elapsed_ms: float | None = None) -> list[str]:
+    """A render as lines of text: its facts, the prompt itself, where its characters came from."""
+    if rendered.error:
+        error = rendered.error
+        where = f" at line {error.line}" + (f" column {error.column}" if error.column else "") if error.line else ""
+        return [heading("Rendered", f"{rendered.engine}: {error.type}{where}", elapsed_ms), *block(error.message)]
+    text = rendered.text or ""
+    lines = [heading("Rendered", f"{rendered.engine} {rendered.version}, {len(text):,} characters", elapsed_ms)]
+    lines += block(text)
+    by_source: dict[str, int] = {}
+    for span in rendered.spans:
+        source = span.path or span.origin
+        by_source[source] = by_source.get(source, 0) + span.end - span.start
+    lines += table([(source, "characters", count) for source, count in by_source.items()], indent="    ")
+    lines += [f"  rewritten before rendering: {rewrite}" for rewrite in rendered.rewrites]
+    return lines + [f"  note: {note}" for note in rendered.notes]
+
+
+def _render_all(
+    conversation: Conversation, template: Template, setup: Setup, *, every: bool
+) -> tuple[list[Rendered], list[dict[str, Any]]]:
+    """The renders, and for "all" the engines that are not there, each with the reason."""
+    from workbench.engines import render
+
+    choice = setup.effective()["template"]
+    if not every:
+        return [render(conversation, template, engine=choice["engine"], clock=choice["clock"])], []
+    renders, absent = [], []
+    for name in ENGINE_NAMES:
+        try:
+            renders.append(render(conversation, template, engine=name, clock=choice["clock"]))
+        except WorkbenchError as error:
+            absent.append({"engine": name, "reason": str(error)})
+    return renders, absent

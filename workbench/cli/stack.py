@@ -1,0 +1,77 @@
+"""The arguments that say which request and which stack; shared by the commands that run one."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from workbench.conversation import Conversation
+from workbench.errors import BadFile, BadRequest
+from workbench.setup import Setup
+
+DEMO = "demo"
+
+
+def add_request(parser: argparse.ArgumentParser) -> None:
+    """The positional request."""
+    parser.add_argument(
+        "request",
+        metavar="REQUEST",
+        help='a chat-completions body as JSON: a file, "-" for standard input, or the name of a sample such as hello',
+    )
+
+
+def add_stack(parser: argparse.ArgumentParser) -> None:
+    """`--model`, `--setup` and `--date`."""
+    parser.add_argument("--model", metavar="M", help='a GGUF file, or "demo" for the demo model')
+    parser.add_argument("--setup", metavar="S", help="a setup file: JSON with model, template, runtime, sampling ...")
+    parser.add_argument("--date", metavar="ISO", help="the time that a template sees, such as 2024-07-26T14:30")
+
+
+def read_request(given: str) -> Conversation:
+    """The request that was named. Errors: `BadFile`, `BadRequest`."""
+    if given == "-":
+        try:
+            return Conversation.from_json(sys.stdin.buffer.read().decode("utf-8-sig"), source="standard input")
+        except UnicodeDecodeError as error:
+            raise BadFile(
+                f"standard input is not UTF-8 text (byte {error.start})", "expected a chat request", "convert it"
+            ) from error
+    if not _is_there(given):
+        from workbench.data import requests
+
+        return Conversation.from_file(requests().get(given, Path(given)))
+    return Conversation.from_file(given)
+
+
+def read_setup(arguments: argparse.Namespace, *, template: str | None = None, engine: str | None = None) -> Setup:
+    """The setup that the arguments describe. Errors: `BadRequest` where they name none or contradict each other."""
+    if arguments.model and arguments.setup:
+        raise BadRequest("both --model and --setup were given", "accepted is one of them", 'a setup has a key "model"')
+    setup = Setup.from_file(arguments.setup) if arguments.setup else Setup()
+    changes = {
+        "model": model_path(arguments.model) if arguments.model else None,
+        "template.source": f"file:{template}" if template else None,
+        "template.clock": arguments.date,
+        "template.engine": engine,
+    }
+    setup = setup.replace(**{name: value for name, value in changes.items() if value is not None})
+    if setup.model is None and setup.template.source in (None, "model"):
+        accepted = "--model M, --template F or --setup S" if "template" in arguments else "--model M or --setup S"
+        raise BadRequest("no model was named", f"accepted is {accepted}", "for a first try: --model demo")
+    return setup
+
+
+def model_path(given: str) -> str:
+    """A model's path; "demo" is the demo model unless a file has that name. Errors: `BadFile`."""
+    if given == DEMO and not _is_there(given):
+        from workbench.data import demo_model
+
+        return str(demo_model())
+    return given
+
+
+def _is_there(path: str) -> bool:
+    return os.path.exists(path)  # noqa: PTH110  # Path.exists raises for a name that is too long
