@@ -6,7 +6,6 @@ import base64
 import itertools
 from typing import Any
 
-
 from workbench.runtime.protocol import Frame, unpack_arrays
 from workbench.stages import Generation, SamplerStage, Scores, Step, Tokens, show_bytes
 from workbench.values import FrozenJSON
@@ -53,8 +52,8 @@ def build_step(data: dict[str, Any]) -> tuple[Step, bytes]:
         for stage in fields.pop("stages")
     )
     piece = base64.b64decode(fields.pop("piece"))
-    tops = {name: tuple(fields.pop(name)) for name in ("top_ids", "top_logprobs")}
-    return Step(**fields, piece=piece, stages=stages, **tops), shown
+    fields |= {name: tuple(fields[name]) for name in ("top_ids", "top_logprobs")}
+    return Step(**fields, piece=piece, stages=stages), shown
 
 
 def build_generation(steps: list[tuple[Step, bytes]], stopped: dict[str, Any], sampling: dict[str, Any]) -> Generation:

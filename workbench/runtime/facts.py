@@ -41,12 +41,12 @@ def _model_facts(session: Session) -> dict[str, Any]:
         "n_layer": library.llama_model_n_layer(model),
         "weights_bytes": library.llama_model_size(model),
         "n_params": library.llama_model_n_params(model),
-        "model_params": params.as_facts(session._model_params, MODEL_FIELDS),
+        "model_params": params.as_facts(session.model_params, MODEL_FIELDS),
     }
 
 
 def _context_facts(session: Session) -> dict[str, Any]:
-    library, context, given = session.library, session.context, session._context_params
+    library, context, given = session.library, session.context, session.context_params
     flash = getattr(given, "flash_attn_type", None)
     return {
         "n_ctx": library.llama_n_ctx(context),

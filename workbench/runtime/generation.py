@@ -12,6 +12,7 @@ from workbench.errors import BadRequest, Cancelled
 from workbench.runtime.samplers import SamplerChain
 from workbench.runtime.scoring import Rows, Scorer
 from workbench.runtime.session import Report, Session
+from workbench.runtime.vocabulary import Vocabulary
 
 Stopped = dict[str, Any]  # {stop_reason, stop_detail, seed}
 
@@ -38,7 +39,7 @@ def generate(
     banned = vocabulary.suppressed()
     chain = SamplerChain(session.library, sampling, n_ctx=session.n_ctx, n_vocab=vocabulary.n_vocab, banned=banned)
     try:
-        return _Generation(session, chain, sampling, top_k, report, stream).run(prompt)
+        return _Generation(session, vocabulary, chain, sampling, top_k, report, stream).run(prompt)
     finally:
         chain.close()
 
@@ -49,6 +50,7 @@ class _Generation:
     def __init__(
         self,
         session: Session,
+        vocabulary: Vocabulary,
         chain: SamplerChain,
         sampling: dict[str, Any],
         top_k: int,
@@ -57,7 +59,7 @@ class _Generation:
     ) -> None:
         self._session, self._chain, self._sampling = session, chain, sampling
         self._report, self._stream = report, stream
-        self._vocabulary: Any = session.vocabulary
+        self._vocabulary = vocabulary
         self._scorer = Scorer(self._vocabulary.n_vocab, max(2, top_k))
         self._row = Rows(1, self._scorer.top_k)
         self._top_k = top_k

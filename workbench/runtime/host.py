@@ -13,11 +13,12 @@ threads; spawn runs the user's main module again) and would be used for a pipe o
 from __future__ import annotations
 
 import itertools
+import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class Host:
         self._log = LogKeeper()
         self._lock = threading.Lock()
         self._process: Process | None = None
-        self._loaded: ModelFile | None = None
+        self._loaded: tuple[Any, ...] | None = None
         self._numbers = itertools.count(1)
         self._unfinished: int | None = None
         self._closed_by_user = False
@@ -165,7 +166,7 @@ class Host:
             self._closed_by_user = True
             process.end()
 
-    def __enter__(self) -> Host:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -183,7 +184,10 @@ class Host:
         while not self._lock.acquire(timeout=POLL_S):
             call.check()
         try:
-            file = model_file(self.setup, progress=call.progress, cancel=call.cancel)
+            file = model_file(self.setup)
+            if call.needs_weights:
+                file.require_weights()
+            path = file.path(weights=call.needs_weights, progress=call.progress, cancel=call.cancel)
             process = self._ready_process(file, call)
             number = next(self._numbers)
             self._unfinished = number
@@ -192,8 +196,8 @@ class Host:
                     "kind": "call",
                     "id": number,
                     "operation": call.operation,
-                    "path": file.path,
-                    "overrides": file.overrides,
+                    "path": path,
+                    "overrides": file.live,
                     "runtime": self.setup.effective()["runtime"],
                     "arguments": call.arguments,
                 }
@@ -205,7 +209,7 @@ class Host:
     def _ready_process(self, file: ModelFile, call: _Call) -> Process:
         """A process that holds this file or nothing yet."""
         process = self._process
-        if process is not None and (self._loaded != file or not process.alive):
+        if process is not None and (self._loaded != file.identity or not process.alive):
             process.end()
             process = None
         if process is not None and self._unfinished is not None:
@@ -214,7 +218,7 @@ class Host:
         if process is None:
             self._closed_by_user = False
             process = self._process = Process(self._log)
-            self._loaded, self._unfinished = file, None
+            self._loaded, self._unfinished = file.identity, None
         return process
 
     def _await_abandoned(self, process: Process, call: _Call) -> None:
@@ -271,8 +275,6 @@ _NOTHING = Frame({}, [])
 
 def _next_frame(process: Process) -> Frame | None:
     """The next frame, `_NOTHING` when none came in time, None when the process ended."""
-    import queue
-
     try:
         return process.inbox.get(timeout=POLL_S)
     except queue.Empty:
@@ -305,6 +307,7 @@ class _Call:
         self.phase = {"score": "scoring", "generate": "generating", "load": "loading the model"}.get(
             operation, operation
         )
+        self.needs_weights = operation in ("load", "score", "generate")
         self.why_cancelled = ""
         self._started = time.monotonic()
 

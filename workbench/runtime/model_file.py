@@ -5,25 +5,56 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workbench.errors import BadRequest
+from workbench.errors import BadRequest, CannotRun
+from workbench.gguf.altered import altered_copy
+from workbench.gguf.header import Header, read_header
+from workbench.gguf.overrides import split_overrides
 from workbench.progress import Cancel, Progress
+from workbench.runtime.cost import part
 from workbench.setup import Setup
+from workbench.values import FrozenJSON
 
 
 class ModelFile(NamedTuple):
-    """A path for llama.cpp, the metadata overrides that it is given, and the file's state when it was looked at."""
+    """What is to be loaded.
 
-    path: str
-    overrides: dict[str, Any]
-    size: int
-    mtime_ns: int
-    settings: str
+    `identity` changes with everything that needs another load: the settings that cost a reload and the
+    file's own state, so that a file that was written anew is loaded anew.
+    """
+
+    header: Header
+    live: dict[str, Any]
+    copied: dict[str, Any]
+    identity: tuple[Any, ...]
+
+    def path(self, *, weights: bool, progress: Progress | None = None, cancel: Cancel | None = None) -> str:
+        """The path for llama.cpp, made first where it is an altered copy. Errors: `CannotRun`, `Cancelled`."""
+        if not self.copied:
+            return self.header.path
+        return str(altered_copy(self.header, self.copied, tensors=weights, progress=progress, cancel=cancel))
+
+    def require_weights(self) -> None:
+        """Errors: `CannotRun` where this model gives no probabilities of a next token."""
+        if not self.header.has_weights:
+            raise CannotRun(
+                f"{self.header.path} holds a vocabulary and no weights",
+                "scoring and generating need weights; rendering and tokenising work",
+                "use the whole model's file",
+            )
+        if self.header.is_embedding_model:
+            raise CannotRun(
+                f"{self.header.path} is an embedding model ({self.header.architecture})",
+                "it gives no probabilities of a next token; rendering and tokenising work",
+                "use a generative model",
+            )
 
 
-def model_file(setup: Setup, *, progress: Progress | None = None, cancel: Cancel | None = None) -> ModelFile:
+def model_file(setup: Setup) -> ModelFile:
     """The file for this setup. Errors: `BadRequest` where it names no model, `BadFile` for a bad one."""
     if setup.model is None:
         raise BadRequest("the setup has no model", 'accepted is {"model": "PATH"}', "name a GGUF file")
-    path = Path(setup.model).expanduser()
-    stat = path.stat()
-    return ModelFile(str(path), {}, stat.st_size, stat.st_mtime_ns, "")
+    header = read_header(setup.model)
+    live, copied = split_overrides(header, setup.metadata.value())
+    stat = Path(header.path).stat()
+    settings = FrozenJSON(part(setup, "reload")).text
+    return ModelFile(header, live, copied, (settings, stat.st_size, stat.st_mtime_ns, stat.st_ino))

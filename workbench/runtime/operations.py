@@ -50,7 +50,7 @@ def tokenize(session: Session, request: Request) -> Answer:
         parse_special=request.arguments["parse_special"],
     )
     lengths = np.array([len(piece) for piece in found.pieces], np.int64)
-    arrays = {
+    arrays: dict[str, Array] = {
         "ids": found.ids,
         "lengths": lengths,
         "pieces": np.frombuffer(b"".join(found.pieces), np.uint8),
@@ -75,7 +75,7 @@ def load(session: Session, request: Request) -> Answer:
     return Answer(facts(session))
 
 
-def info(session: Session, request: Request) -> Answer:
+def info(session: Session, _request: Request) -> Answer:
     """What is loaded, without loading more."""
     return Answer(facts(session))
 
@@ -93,7 +93,7 @@ def score(session: Session, request: Request) -> Answer:
     start = session.keep_prefix(ids, min([known, *wanted, len(ids)]))
     if session.rows is not None:
         rows.take(session.rows, start)
-    kept_rows = {}
+    kept_rows: dict[int, Array] = {}
     session.evaluated = 0
     chunk = int(session.library.llama_n_ubatch(session.context))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -55,10 +56,8 @@ class Process:
 
     def end(self) -> None:
         """Close the pipe, which ends the process; kill it where that does not help."""
-        try:
+        with contextlib.suppress(OSError):  # it is gone already
             self._popen.stdin.close()  # type: ignore[union-attr]  # opened above
-        except OSError:
-            pass  # it is gone already
         try:
             self._popen.wait(END_WAIT_S)
         except subprocess.TimeoutExpired:

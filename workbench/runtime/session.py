@@ -37,7 +37,7 @@ class StopFlag:
 
     def set(self, stop: bool) -> None:
         """Stop what runs, or allow the next to run."""
-        self._buffer[0] = 1 if stop else 0
+        self._buffer[0] = b"\1" if stop else b"\0"
 
     def __bool__(self) -> bool:
         return self._buffer[0] != b"\0"
@@ -64,8 +64,8 @@ class Session:
         self.scored: list[int] = []
         self.rows: Rows | None = None
         self.evaluated = 0
-        self._model_params: Any = None
-        self._context_params: Any = None
+        self.model_params: Any = None
+        self.context_params: Any = None
         self._context_settings: dict[str, Any] = {}
         self._keep: list[Any] = []
 
@@ -117,7 +117,7 @@ class Session:
                 raise Cancelled(f"loading was stopped at {thousandths / 10:.0f} %")
             raise _load_error(path, self.log.last_error())
         self.model, self.has_weights = model, not vocab_only
-        self._model_params = given
+        self.model_params = given
         self.vocabulary = Vocabulary(self.library, model)
 
     def _open_context(self, runtime: dict[str, Any]) -> None:
@@ -133,7 +133,7 @@ class Session:
                 "accepted are runtime settings that this model and machine can run",
                 "lower n_ctx, n_batch or n_ubatch, or use other KV-cache types",
             )
-        self.context, self._context_params = context, given
+        self.context, self.context_params = context, given
         self.cached, self.scored, self.rows = [], [], None
 
     def close_context(self) -> None:

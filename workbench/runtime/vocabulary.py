@@ -135,7 +135,7 @@ class Vocabulary:
         Behaviour: SOURCE above.
         """
         library, vocab = self._library, self._vocab
-        ends = []
+        ends: list[bytes] = []
         for name, adds, token, found in (
             ("BOS", library.llama_vocab_get_add_bos, library.llama_vocab_bos, bytes.startswith),
             ("EOS", library.llama_vocab_get_add_eos, library.llama_vocab_eos, bytes.endswith),

@@ -1,0 +1,157 @@
+"""An altered copy of a GGUF file in the cache, for metadata that llama.cpp does not take as an override.
+
+The user's file is only read. A copy is named by the file's fingerprint and the changes, so it is made
+once; it is written aside and renamed, so a copy that is there is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from workbench.data import cache_dir
+from workbench.errors import Cancelled, CannotRun
+from workbench.gguf.fingerprint import fingerprint
+from workbench.gguf.header import Header
+from workbench.gguf.library import shared_library
+from workbench.progress import Cancel, Progress
+
+WRITER = Path(__file__).with_name("writer.py")
+CHUNK_BYTES = 64 << 20
+SPARE_BYTES = 256 << 20  # left free on the disk
+TIMEOUT_S = 300.0
+
+
+def altered_copy(
+    header: Header,
+    changes: dict[str, Any],
+    *,
+    tensors: bool = True,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Path:
+    """The path of a copy with `changes` (None removes a key); without tensors it is a vocabulary alone.
+
+    Errors: `CannotRun` where the disk is full or the file is one of several parts, `Cancelled`.
+    """
+    if header.get("split.count", 0) not in (0, 1):
+        raise CannotRun(
+            f"{header.path} is one part of {header.get('split.count')}",
+            "these metadata need an altered copy, which is made of whole files",
+            "join the parts with llama-gguf-split --merge",
+        )
+    order = {"changes": {key: _typed(header, key, value) for key, value in changes.items()}, "tensors": tensors}
+    text = json.dumps(order, sort_keys=True)
+    name = hashlib.sha256(f"{fingerprint(header.path)}\n{text}".encode()).hexdigest()[:32]
+    target = cache_dir() / "altered" / f"{name}.gguf"
+    if not target.exists():
+        _make(header, text, target, tensors, progress, cancel)
+    return target
+
+
+def _make(
+    header: Header, order: str, target: Path, tensors: bool, progress: Progress | None, cancel: Cancel | None
+) -> None:
+    size = header.file_size if tensors else header.data_offset
+    target.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(target.parent).free
+    if size + SPARE_BYTES > free:
+        raise CannotRun(
+            f"an altered copy of {header.path} needs {size:,} bytes and {target.parent} has {free:,} free",
+            "the setup's metadata cannot be given to llama.cpp without a copy",
+            "free some space, or set GGUF_WORKBENCH_CACHE to a folder on a larger disk",
+        )
+    handle, aside = tempfile.mkstemp(dir=target.parent, suffix=".part")
+    os.close(handle)
+    try:
+        _write_header(header, order, aside)
+        if tensors:
+            with open(header.path, "rb") as source, open(aside, "r+b") as copy:
+                copy.seek(0, os.SEEK_END)
+                _append(source, copy, header, progress, cancel)
+        os.replace(aside, target)
+    finally:
+        Path(aside).unlink(missing_ok=True)
+
+
+def _write_header(header: Header, order: str, aside: str) -> None:
+    command = [sys.executable, "-I", "-S", str(WRITER), str(shared_library("ggml-base")), header.path, aside]
+    done = subprocess.run(command, input=order.encode(), capture_output=True, timeout=TIMEOUT_S, check=False)
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()
+        raise CannotRun(f"no altered copy of {header.path} could be written: {said[-1] if said else 'no reason given'}")
+
+
+def _append(source: BinaryIO, copy: BinaryIO, header: Header, progress: Progress | None, cancel: Cancel | None) -> None:
+    """The tensors' bytes, behind the header; shared on file systems that can, else copied by the system."""
+    copy.flush()
+    at, to, done = header.data_offset, copy.tell(), 0
+    total = header.file_size - header.data_offset
+    while done < total:
+        if cancel is not None and cancel.is_set():
+            raise Cancelled(f"copying {Path(header.path).name} was cancelled")
+        done += _copy(source, copy, min(CHUNK_BYTES, total - done), at + done, to + done)
+        if progress is not None:
+            progress("making an altered copy", done, total)
+
+
+def _copy(source: BinaryIO, copy: BinaryIO, size: int, at: int, to: int) -> int:
+    if hasattr(os, "copy_file_range"):
+        try:
+            n = os.copy_file_range(source.fileno(), copy.fileno(), size, at, to)
+            if n > 0:
+                return n
+        except OSError:
+            pass  # not between these file systems: read and write below
+    source.seek(at)
+    copy.seek(to)
+    data = source.read(size)
+    copy.write(data)
+    copy.flush()
+    return len(data)
+
+
+def _typed(header: Header, key: str, value: Any) -> dict[str, Any] | None:
+    """A change with its GGUF type: the file's own where the value fits it, else the value's natural one."""
+    if value is None:
+        return None
+    known = header.types.value().get(key, "")
+    is_array = isinstance(value, list)
+    items = value if is_array else [value]
+    own = known.removeprefix("ARRAY[").rstrip("]")
+    kind = own if items and all(_holds(own, item) for item in items) else _natural(items, own)
+    if kind in ("FLOAT32", "FLOAT64"):
+        items = [float(item) for item in items]
+    return {"type": kind, "array": is_array, "value": items if is_array else items[0]}
+
+
+def _holds(kind: str, item: Any) -> bool:
+    if isinstance(item, bool):
+        return kind == "BOOL"
+    if isinstance(item, str):
+        return kind == "STRING"
+    if isinstance(item, float):
+        return kind.startswith("FLOAT")
+    if kind.startswith("FLOAT"):
+        return True
+    signed, bits = kind.startswith("INT"), kind.lstrip("UINT")
+    if not bits.isdigit():
+        return False
+    low, high = (-(2 ** (int(bits) - 1)), 2 ** (int(bits) - 1)) if signed else (0, 2 ** int(bits))
+    return bool(low <= item < high)
+
+
+def _natural(items: list[Any], own: str) -> str:
+    if not items:
+        return own or "STRING"
+    for kind in ("BOOL", "STRING", "UINT32", "INT32", "UINT64", "INT64", "FLOAT32"):
+        if all(_holds(kind, item) for item in items):
+            return kind
+    return "STRING"

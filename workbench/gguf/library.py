@@ -1,0 +1,33 @@
+"""Where llama.cpp's shared libraries are, found without importing llama_cpp."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from workbench.errors import CannotRun
+
+
+def package_folders() -> list[str]:
+    """The folders of the installed llama_cpp package. Errors: `CannotRun` where there is none."""
+    spec = importlib.util.find_spec("llama_cpp")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders:
+        raise CannotRun(
+            "llama-cpp-python is not installed",
+            "the workbench runs models through llama-cpp-python 0.3.30 or later",
+            "pip install llama-cpp-python",
+        )
+    return folders
+
+
+def shared_library(name: str) -> Path:
+    """The path of one of llama.cpp's libraries, `ggml-base` for example. Errors: `CannotRun`."""
+    folders = [Path(folder) / "lib" for folder in package_folders()]
+    for folder in folders:
+        for pattern in (f"lib{name}.so", f"lib{name}.dylib", f"{name}.dll", f"lib{name}.dll"):
+            if (folder / pattern).exists():
+                return folder / pattern
+    raise CannotRun(
+        f"{folders[0]} has no library {name}", "accepted is a complete llama-cpp-python", "reinstall llama-cpp-python"
+    )
