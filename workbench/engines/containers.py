@@ -16,8 +16,8 @@ _ARGUMENTS = re.compile(r"messages\[\d+\]\.tool_calls\[\d+\](\.function)?\.argum
 class TrackedDict(dict[Any, Any]):
     """An object of the request; its keys' origin is the object itself."""
 
-    __slots__ = ("_source",)
-    _source: Source
+    __slots__ = ("source_",)
+    source_: Source
 
     def __str__(self) -> str:
         from .dump import python_text
@@ -28,8 +28,8 @@ class TrackedDict(dict[Any, Any]):
 class TrackedList(list[Any]):
     """A list of the request."""
 
-    __slots__ = ("_source",)
-    _source: Source
+    __slots__ = ("source_",)
+    source_: Source
 
     def __str__(self) -> str:
         from .dump import python_text
@@ -46,11 +46,11 @@ def wrap(value: Any, path: str, origin: str = "message") -> Any:
         result = TrackedDict(
             {Tracked(key, run(key, source)): wrap(item, step(path, key), origin) for key, item in value.items()}
         )
-        result._source = source
+        result.source_ = source
         return result
     if isinstance(value, list):
         items = TrackedList(wrap(item, f"{path}[{index}]", origin) for index, item in enumerate(value))
-        items._source = Source(origin, path)
+        items.source_ = Source(origin, path)
         return items
     return tracked_scalar(value, Source(origin, path))
 

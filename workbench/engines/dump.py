@@ -84,7 +84,7 @@ def _series(
 
 
 def _container(value: Any) -> Source:
-    return dumped(value._source) if isinstance(value, TrackedDict | TrackedList) else COMPUTED
+    return dumped(value.source_) if isinstance(value, TrackedDict | TrackedList) else COMPUTED
 
 
 def _text(value: str, style: Style) -> Iterator[Piece]:

@@ -1,6 +1,7 @@
 """jinja2 and the request's data set up as transformers sets them up for chat templates.
 
-Followed is transformers 5.23.0, `utils/chat_template_utils.py` and `tokenization_utils_base.py`; each rule has its link.
+Followed are `utils/chat_template_utils.py` and `tokenization_utils_base.py` of transformers 5.23.0; each rule has its
+link.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace, pass_eval_context
 
 FOLLOWS = "transformers 5.23.0"
-_TREE = "https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers"
-# Where the list of names a message's reasoning goes by stands: {_TREE}/utils/chat_template_utils.py#L676
+# https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/utils/chat_template_utils.py#L676
 REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
 
 
@@ -52,7 +52,7 @@ class Generation(Extension):
         return nodes.CallBlock(self.call_method("_generation_support"), [], [], body).set_lineno(line)
 
     @pass_eval_context
-    def _generation_support(self, context: nodes.EvalContext, caller: Macro) -> str:
+    def _generation_support(self, _context: nodes.EvalContext, caller: Macro) -> str:
         return caller()
 
 
@@ -63,6 +63,7 @@ class TemplateDict:
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        """`dict(...)`."""
         return dict(*args, **kwargs)
 
     def fromkeys(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
@@ -76,7 +77,7 @@ class TemplateNamespace(Namespace):
     https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/utils/chat_template_utils.py#L642
     """
 
-    def __init__(*args: Any, **kwargs: Any) -> None:  # noqa: N805  a template may pass an attribute called `self`
+    def __init__(*args: Any, **kwargs: Any) -> None:
         self, rest = args[0], args[1:]
         attributes = dict(*rest, **kwargs)
         for name in attributes:
@@ -165,7 +166,7 @@ def _check(tools: Any, documents: Any) -> None:
     """https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/utils/chat_template_utils.py#L745"""
     for tool in tools or ():
         if not isinstance(tool, dict):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004  as transformers does
                 "Tools should either be a JSON schema, or a callable function with type hints "
                 "and a docstring suitable for auto-conversion to a schema."
             )
@@ -182,10 +183,10 @@ SWALLOWED = ("padding", "truncation", "max_length", "return_tensors", "return_di
 
 def _check_kwargs(kwargs: dict[str, Any]) -> None:
     """https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/tokenization_utils_base.py#L3020"""
-    for name in kwargs:
+    for name, value in kwargs.items():
         if name in _GIVEN:
             raise TypeError(f"apply_chat_template() got multiple values for keyword argument {name!r}")
-        if name in _TAKEN and kwargs[name]:
+        if name in _TAKEN and value:
             raise ValueError(
                 f"chat_template_kwargs.{name} is an option of apply_chat_template, not a template variable"
             )
@@ -206,7 +207,8 @@ def alias_reasoning(messages: list[dict[str, Any]], rewrites: list[str]) -> list
     https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/utils/chat_template_utils.py#L679
     """
     aliased = []
-    for index, message in enumerate(messages):
+    for index, sent in enumerate(messages):
+        message = sent
         name = next((name for name in REASONING_FIELDS if message.get(name) is not None), None)
         if name is not None:
             copies = [copy for copy in ("thinking", "reasoning_content") if copy not in message]

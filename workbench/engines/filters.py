@@ -29,7 +29,7 @@ def tojson(
 
 @pass_environment
 def join(environment: Any, value: Any, d: Any = "", attribute: Any = None) -> Tracked:
-    """jinja's `join`."""
+    """Jinja's `join`."""
     if attribute is not None:
         value = map(jinja2.filters.make_attrgetter(environment, attribute), value)
     separator = text_of(d) if d else Tracked("", ())
@@ -37,24 +37,24 @@ def join(environment: Any, value: Any, d: Any = "", attribute: Any = None) -> Tr
 
 
 def string(value: Any) -> Any:
-    """jinja's `string`."""
+    """Jinja's `string`."""
     return value if isinstance(value, Tracked) else text_of(value)
 
 
 def title(value: Any) -> Tracked:
-    """jinja's `title`: words split at white space and opening brackets."""
+    """Jinja's `title`: words split at white space and opening brackets."""
     text = text_of(value)
     pieces: list[Tracked] = []
     at = 0
     for part in _WORD_BEGINNINGS.split(unwrap(text)):
         if part:
-            pieces += [text._part(at, at + 1).upper(), text._part(at + 1, at + len(part)).lower()]
+            pieces += [text.part_(at, at + 1).upper(), text.part_(at + 1, at + len(part)).lower()]
         at += len(part)
-    return Tracked("".join(pieces), glue(piece._runs for piece in pieces))
+    return Tracked("".join(pieces), glue(piece.runs_ for piece in pieces))
 
 
 def indent(s: Any, width: Any = 4, first: Any = False, blank: Any = False) -> Any:
-    """jinja's `indent`: the white space it puts in is the template's."""
+    """Jinja's `indent`: the white space it puts in is the template's."""
     if not isinstance(s, Tracked):
         return jinja2.filters.do_indent(s, width, first, blank)
     kind = type(s)
@@ -69,15 +69,15 @@ def indent(s: Any, width: Any = 4, first: Any = False, blank: Any = False) -> An
 
 
 def safe(value: Any) -> Any:
-    """jinja's `safe`."""
+    """Jinja's `safe`."""
     if hasattr(value, "__html__"):
         return value
     text = text_of(value)
-    return SafeTracked(text, text._runs)
+    return SafeTracked(text, text.runs_)
 
 
 def truncate(environment: Any, s: Any, *args: Any, **kwargs: Any) -> Any:
-    """jinja's `truncate`; the sign it puts in by default is the template's."""
+    """Jinja's `truncate`; the sign it puts in by default is the template's."""
     if len(args) < 3 and "end" not in kwargs:
         kwargs["end"] = Tracked("...", run("...", COMPUTED))
     return jinja2.filters.do_truncate(environment, s, *args, **kwargs)

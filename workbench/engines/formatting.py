@@ -10,7 +10,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
 
 from .containers import unwrap
 from .dump import python_text
-from .origins import COMPUTED, UNKNOWN, Runs, Tracked, changed, glue, run, runs_of, spread
+from .origins import COMPUTED, UNKNOWN, Runs, Tracked, changed, glue, run, spread
 from .scalars import SCALARS, source_of
 
 _DIRECTIVE = re.compile(
@@ -21,7 +21,7 @@ _DIRECTIVE = re.compile(
 def text_of(value: Any) -> Tracked:
     """What a template prints for `value`, with origins: unknown where a plain text or boolean came by."""
     if isinstance(value, Tracked):
-        return value if type(value) is Tracked else Tracked(unwrap(value), value._runs)
+        return value if type(value) is Tracked else Tracked(unwrap(value), value.runs_)
     if type(value) in (dict, list, tuple):
         return python_text(value)
     text = str(value)
@@ -37,28 +37,28 @@ def percent(pattern: Tracked, values: Any) -> Tracked:
     arguments = list(values) if isinstance(values, tuple) else [values]
     at = used = 0
     for match in _DIRECTIVE.finditer(unwrap(pattern)):
-        runs.append(pattern._part(at, match.start())._runs)
+        runs.append(pattern.part_(at, match.start()).runs_)
         at = match.end()
         if "*" in (match["width"], match["digits"]):
             return Tracked(text)
         if match["kind"] == "%":
-            runs.append(changed(pattern._part(at - 1, at)._runs))
+            runs.append(changed(pattern.part_(at - 1, at).runs_))
             continue
         value = values[match["name"]] if match["name"] is not None else arguments[used]
         used += match["name"] is None
         written = str.__mod__(match.group(), unwrap(values) if match["name"] is not None else (unwrap(value),))
         runs.append(_value_runs(written, value))
-    return _checked(text, glue([*runs, pattern._part(at, len(pattern))._runs]), pattern)
+    return _checked(text, glue([*runs, pattern.part_(at, len(pattern)).runs_]), pattern)
 
 
 def _value_runs(written: str, value: Any) -> Runs:
     """The runs of a formatted value."""
     if isinstance(value, Tracked):
-        return value._runs if str.__eq__(value, written) else spread(written, changed(value._runs))
+        return value.runs_ if str.__eq__(value, written) else spread(written, changed(value.runs_))
     if isinstance(value, SCALARS) or type(value) in (int, float):
         return run(written, source_of(value))
     plain = text_of(value)
-    return plain._runs if str.__eq__(plain, written) else run(written, UNKNOWN)
+    return plain.runs_ if str.__eq__(plain, written) else run(written, UNKNOWN)
 
 
 def _checked(text: str, runs: Runs, pattern: Tracked) -> Tracked:
@@ -67,7 +67,7 @@ def _checked(text: str, runs: Runs, pattern: Tracked) -> Tracked:
 
 
 class TrackedFormatter(SandboxedFormatter):
-    """jinja's sandboxed `str.format`, the result with origins."""
+    """Jinja's sandboxed `str.format`, the result with origins."""
 
     def __init__(self, environment: ImmutableSandboxedEnvironment) -> None:
         super().__init__(environment)
@@ -80,7 +80,7 @@ class TrackedFormatter(SandboxedFormatter):
         plain = unwrap(pattern)
         for literal, field, spec, conversion in Formatter().parse(plain):
             at = plain.find(literal, at) if literal else at
-            runs.append(pattern._part(at, at + len(literal))._runs)
+            runs.append(pattern.part_(at, at + len(literal)).runs_)
             at += len(literal)
             if field is None:
                 continue

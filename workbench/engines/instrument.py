@@ -1,8 +1,11 @@
 """A template compiled by jinja2's own compiler so that it tells where each character comes from and what it does."""
 
+# ruff: noqa: N802, ARG002  the methods' names and arguments are those of jinja2's visitor
+
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import StringIO
 from typing import Any
 
 from jinja2 import Environment, nodes
@@ -10,7 +13,6 @@ from jinja2.compiler import CodeGenerator, Frame
 from jinja2.environment import Template
 from jinja2.lexer import Lexer
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import Namespace
 
 from . import filters
 from .formatting import TrackedFormatter
@@ -48,7 +50,7 @@ class TrackedEnvironment(ImmutableSandboxedEnvironment):
             return lambda mapping: TrackedFormatter(self).tracked(pattern, (), mapping)
         return lambda *args, **kwargs: TrackedFormatter(self).tracked(pattern, args, kwargs)
 
-    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805, B902  as jinja's
+    def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: PYI063, N805  as jinja does
         """A call; a number or text that a tracked value's method gives is from nowhere that is known."""
         result = super().call(__context, __obj, *args, **kwargs)
         if isinstance(result, bytes):
@@ -73,28 +75,31 @@ class Instrumented:
         self.environment = environment
         self.recorder = Recorder()
         self.source_map = SourceMap(source)
-        self.tree = environment._parse(source, None, None)
+        self.tree = environment._parse(source, None, None)  # noqa: SLF001  `parse` would lose where a syntax error stands
         generator = _Generator(environment, self.source_map)
         generator.visit(self.tree)
-        code = compile(generator.stream.getvalue(), "<template>", "exec")
+        code = compile(generator.written.getvalue(), "<template>", "exec")
         namespace: dict[str, Any] = {"environment": environment, "__file__": "<template>"}
         namespace |= {"_literals": generator.literals, "_record": self.recorder}
         exec(code, namespace)  # noqa: S102  this is how jinja2 loads its own compiled templates
         namespace["str_join"] = filters.joined
-        self._template = Template._from_namespace(environment, namespace, environment.make_globals(None))
+        self._template = Template._from_namespace(  # noqa: SLF001  `from_code` makes its own namespace
+            environment, namespace, environment.make_globals(None)
+        )
 
     def run(self, variables: dict[str, Any]) -> Tracked:
         """The text with origins. Errors: whatever the template raises."""
         self.recorder.reset()
         context = self._template.new_context(variables)
-        return self.recorder.root(self._template.root_render_func(context))
+        return self.recorder.root(self._template.root_render_func(context))  # type: ignore[arg-type]
 
 
 class _Generator(CodeGenerator):
-    """jinja's code generator; literals come from a table, and probes stand around what is worth telling."""
+    """Jinja's code generator; literals come from a table, and probes stand around what is worth telling."""
 
     def __init__(self, environment: Environment, source_map: SourceMap) -> None:
-        super().__init__(environment, None, None, optimized=False)
+        self.written = StringIO()
+        super().__init__(environment, None, None, self.written, optimized=False)
         self.literals: list[Tracked] = []
         self._map = source_map
         self._probes: dict[int, str] = {}
@@ -108,7 +113,7 @@ class _Generator(CodeGenerator):
         self._probes[id(node)] = f"_record.{method}({', '.join([str(line), str(column), *extra])}, "
 
     def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
-        """jinja's visit, inside the node's probe where it has one."""
+        """Jinja's visit, inside the node's probe where it has one."""
         probe = self._probes.pop(id(node), None)
         if probe is None:
             return super().visit(node, *args, **kwargs)
@@ -195,6 +200,3 @@ def _target(node: nodes.Node) -> str:
     if isinstance(node, nodes.Tuple):
         return ", ".join(_target(item) for item in node.items)
     return str(getattr(node, "name", "?"))
-
-
-__all__ = ["CannotTrack", "Instrumented", "Namespace", "TrackedEnvironment"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import accumulate
-from typing import Any
+from typing import Any, Self
 
 from markupsafe import escape as escape_characters
 
@@ -44,7 +44,7 @@ def run(text: str, source: Source, offset: int = -1) -> Runs:
 
 def runs_of(text: str) -> Runs:
     """The runs of a tracked text; a plain text's origin is unknown."""
-    return text._runs if isinstance(text, Tracked) else run(text, UNKNOWN)
+    return text.runs_ if isinstance(text, Tracked) else run(text, UNKNOWN)
 
 
 def cut(runs: Runs, start: int, stop: int) -> Runs:
@@ -94,17 +94,18 @@ def spread(text: str, runs: Runs) -> Runs:
 class Tracked(str):
     """A text with its runs. Every method gives what `str` gives, and tracked."""
 
-    __slots__ = ("_runs",)
-    _runs: Runs
+    __slots__ = ("runs_",)
+    runs_: Runs
 
-    def __new__(cls, text: str, runs: Runs | None = None) -> Tracked:
+    def __new__(cls, text: str, runs: Runs | None = None) -> Self:
         """`text` with `runs`, which cover it; None: its origin is unknown."""
         self = str.__new__(cls, text)
-        self._runs = run(text, UNKNOWN) if runs is None else runs
+        self.runs_ = run(text, UNKNOWN) if runs is None else runs
         return self
 
-    def _part(self, start: int, stop: int) -> Tracked:
-        return type(self)(str.__getitem__(self, slice(start, stop)), cut(self._runs, start, stop))
+    def part_(self, start: int, stop: int) -> Self:
+        """The text from `start` to `stop`, 0 <= start <= stop."""
+        return type(self)(str.__getitem__(self, slice(start, stop)), cut(self.runs_, start, stop))
 
     def _operand(self, other: str) -> str:
         return other
@@ -116,17 +117,17 @@ class Tracked(str):
         if isinstance(key, slice):
             start, stop, step = key.indices(len(self))
             if step == 1:
-                return self._part(start, max(start, stop))
+                return self.part_(start, max(start, stop))
             text = str.__getitem__(self, key)
-            return type(self)(text, glue(cut(self._runs, i, i + 1) for i in range(start, stop, step)))
+            return type(self)(text, glue(cut(self.runs_, i, i + 1) for i in range(start, stop, step)))
         text = str.__getitem__(self, key)
         index = int(key)
         index += len(self) if index < 0 else 0
-        return type(self)(text, cut(self._runs, index, index + 1))
+        return type(self)(text, cut(self.runs_, index, index + 1))
 
     def __iter__(self) -> Iterator[str]:
         at = 0
-        for length, source, offset, event in self._runs:
+        for length, source, offset, event in self.runs_:
             for i in range(length):
                 where = offset + i if offset >= 0 else -1
                 yield type(self)(str.__getitem__(self, at + i), ((1, source, where, event),))
@@ -136,21 +137,21 @@ class Tracked(str):
         if not isinstance(other, str):
             return NotImplemented
         other = self._operand(other)
-        return type(self)(str.__add__(self, other), self._runs + runs_of(other))
+        return type(self)(str.__add__(self, other), self.runs_ + runs_of(other))
 
     def __radd__(self, other: str) -> Tracked:
         if not isinstance(other, str):
             return NotImplemented
         other = self._operand(other)
-        return type(self)(str.__add__(other, self), runs_of(other) + self._runs)
+        return type(self)(str.__add__(other, self), runs_of(other) + self.runs_)
 
     def __mul__(self, count: Any) -> Tracked:
         text = str.__mul__(self, count)
         if text is NotImplemented:
             return NotImplemented
-        if len(self._runs) * int(count) > MAX_RUNS:
-            return type(self)(text, spread(text, self._runs))
-        return type(self)(text, self._runs * max(int(count), 0))
+        if len(self.runs_) * int(count) > MAX_RUNS:
+            return type(self)(text, spread(text, self.runs_))
+        return type(self)(text, self.runs_ * max(int(count), 0))
 
     __rmul__ = __mul__
 
@@ -168,37 +169,37 @@ class Tracked(str):
         text = str.join(self, parts)
         runs: list[Runs] = []
         for item in parts:
-            if runs and self._runs:
-                runs.append(self._runs)
+            if runs and self.runs_:
+                runs.append(self.runs_)
             runs.append(runs_of(item))
         return type(self)(text, glue(runs))
 
     def strip(self, chars: str | None = None) -> Tracked:
         """`str.strip`."""
         start = len(self) - len(str.lstrip(self, chars))
-        return self._part(start, max(start, len(str.rstrip(self, chars))))
+        return self.part_(start, max(start, len(str.rstrip(self, chars))))
 
     def lstrip(self, chars: str | None = None) -> Tracked:
         """`str.lstrip`."""
-        return self._part(len(self) - len(str.lstrip(self, chars)), len(self))
+        return self.part_(len(self) - len(str.lstrip(self, chars)), len(self))
 
     def rstrip(self, chars: str | None = None) -> Tracked:
         """`str.rstrip`."""
-        return self._part(0, len(str.rstrip(self, chars)))
+        return self.part_(0, len(str.rstrip(self, chars)))
 
     def removeprefix(self, prefix: str) -> Tracked:
         """`str.removeprefix`."""
-        return self._part(len(prefix), len(self)) if str.startswith(self, prefix) else self
+        return self.part_(len(prefix), len(self)) if str.startswith(self, prefix) else self
 
     def removesuffix(self, suffix: str) -> Tracked:
         """`str.removesuffix`."""
         cut_off = suffix and str.endswith(self, suffix)
-        return self._part(0, len(self) - len(suffix)) if cut_off else self
+        return self.part_(0, len(self) - len(suffix)) if cut_off else self
 
     def _located(self, parts: list[str], gap: int) -> list[Any]:
         """Parts that follow each other in this text, `gap` characters apart, as tracked texts."""
         ends = list(accumulate((len(part) + gap for part in parts), initial=0))
-        return [self._part(start, start + len(part)) for start, part in zip(ends, parts, strict=False)]
+        return [self.part_(start, start + len(part)) for start, part in zip(ends, parts, strict=False)]
 
     def split(self, sep: str | None = None, maxsplit: Any = -1) -> list[Any]:
         """`str.split`."""
@@ -208,7 +209,7 @@ class Tracked(str):
         found, at = [], 0
         for part in parts:
             at = str.find(self, part, at)
-            found.append(self._part(at, at + len(part)))
+            found.append(self.part_(at, at + len(part)))
             at += len(part)
         return found
 
@@ -220,14 +221,14 @@ class Tracked(str):
         found, end = [], len(self)
         for part in reversed(parts):
             at = str.rfind(self, part, 0, end)
-            found.append(self._part(at, at + len(part)))
+            found.append(self.part_(at, at + len(part)))
             end = at
         return found[::-1]
 
     def splitlines(self, keepends: Any = False) -> list[Any]:
         """`str.splitlines`."""
         lines = self._located(str.splitlines(self, True), 0)
-        return lines if keepends else [line._part(0, len(str.splitlines(line)[0])) for line in lines]
+        return lines if keepends else [line.part_(0, len(str.splitlines(line)[0])) for line in lines]
 
     def _parted(self, parts: tuple[str, str, str]) -> tuple[Any, ...]:
         return tuple(self._located(list(parts), 0))
@@ -247,24 +248,24 @@ class Tracked(str):
         new = self._operand(new)
         text = str.replace(self, old, new, count)
         if not old:
-            return type(self)(text, spread(text, self._runs + runs_of(new)))
+            return type(self)(text, spread(text, self.runs_ + runs_of(new)))
         parts = self._located(str.split(self, old, count), len(old))
         put_in = runs_of(new)
-        runs = [piece for part in parts for piece in (put_in, part._runs)][1:]
+        runs = [piece for part in parts for piece in (put_in, part.runs_)][1:]
         return type(self)(text, glue(runs))
 
     def _cased(self, text: str, convert: Any) -> Tracked:
         if str.__eq__(self, text):
             return self
         if len(text) == len(self):
-            return type(self)(text, changed(self._runs))
+            return type(self)(text, changed(self.runs_))
         plain, at, runs, converted = str.__getitem__(self, slice(None)), 0, [], []
-        for length, source, _, event in self._runs:
+        for length, source, _, event in self.runs_:
             converted.append(convert(plain[at : at + length]))
             runs.append((len(converted[-1]), source, -1, event))
             at += length
         same = "".join(converted) == text
-        return type(self)(text, tuple(runs) if same else spread(text, self._runs))
+        return type(self)(text, tuple(runs) if same else spread(text, self.runs_))
 
     def lower(self) -> Tracked:
         """`str.lower`."""
@@ -293,7 +294,7 @@ class Tracked(str):
     def _padded(self, text: str, left: int, fill: str) -> Tracked:
         before, after = text[:left], text[left + len(self) :]
         fills = [run(pad, runs_of(fill)[0][1]) if fill else run(pad, COMPUTED) for pad in (before, after)]
-        return type(self)(text, glue([fills[0], self._runs, fills[1]]))
+        return type(self)(text, glue([fills[0], self.runs_, fills[1]]))
 
     def center(self, width: Any, fill: str = "") -> Tracked:
         """`str.center`."""
@@ -313,12 +314,12 @@ class Tracked(str):
     def zfill(self, width: Any) -> Tracked:
         """`str.zfill`."""
         text = str.zfill(self, width)
-        return self if str.__eq__(self, text) else type(self)(text, spread(text, self._runs))
+        return self if str.__eq__(self, text) else type(self)(text, spread(text, self.runs_))
 
     def expandtabs(self, tabsize: Any = 8) -> Tracked:
         """`str.expandtabs`."""
         text = str.expandtabs(self, tabsize)
-        return self if str.__eq__(self, text) else type(self)(text, spread(text, self._runs))
+        return self if str.__eq__(self, text) else type(self)(text, spread(text, self.runs_))
 
     def translate(self, table: Any) -> Tracked:
         """`str.translate`; its origin is unknown."""
@@ -337,7 +338,7 @@ class SafeTracked(Tracked):
         return escaped(other)
 
     def __str__(self) -> str:
-        return Tracked(str.__str__(self), self._runs)
+        return Tracked(str.__str__(self), self.runs_)
 
     def __html__(self) -> str:
         return self
@@ -352,7 +353,7 @@ def escaped(text: Any) -> str:
     if not isinstance(text, Tracked):
         return SafeTracked(str(escape_characters(text)))
     if not any(str.__contains__(text, character) for character in "&<>'\""):
-        return SafeTracked(text, text._runs)
+        return SafeTracked(text, text.runs_)
     parts, runs = [], []
     for character in text:
         entity = str(escape_characters(str.__getitem__(character, slice(None))))

@@ -102,14 +102,14 @@ class SourceMap:
             return ((len(text), Source("template"), -1, None),)
         offset = position.offset
         if self.text.startswith(text, offset):
-            return ((len(text), self._source(offset), offset, None),)
+            return ((len(text), self._source_at(offset), offset, None),)
         if self.text[offset : offset + 1] in ("'", '"'):
             runs = self._string(text, offset + 1)
             if runs:
                 return runs
-        return ((len(text), self._source(offset), -1, None),)
+        return ((len(text), self._source_at(offset), -1, None),)
 
-    def _source(self, offset: int) -> Source:
+    def _source_at(self, offset: int) -> Source:
         place = self.place(offset)
         return Source("template", None, self.text, place.line, place.column)
 
@@ -123,7 +123,7 @@ class SourceMap:
                 value = match.group().encode("ascii", "backslashreplace").decode("unicode-escape")
                 if not value or not text.startswith(value, done):
                     return ()
-                runs.append((len(value), self._source(offset), -1, None))
+                runs.append((len(value), self._source_at(offset), -1, None))
                 offset, done = match.end(), done + len(value)
                 continue
             stop = self.text.find("\\", offset)
@@ -131,7 +131,7 @@ class SourceMap:
             length = _common(self.text, offset, text, done, stop - offset)
             if not length:
                 return ()
-            runs.append((length, self._source(offset), offset, None))
+            runs.append((length, self._source_at(offset), offset, None))
             offset, done = offset + length, done + length
         return tuple(runs)
 

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2.runtime import Macro
 
 from .formatting import text_of
-from .origins import COMPUTED, Runs, Source, Tracked, UNKNOWN, run
+from .origins import COMPUTED, UNKNOWN, Runs, Source, Tracked, run
 from .positions import SourceMap
 
 MAX_EVENTS = 20_000
@@ -49,7 +49,7 @@ class Recorder:
             text = text_of(value)
         event = self._add("output", line, column, "")
         event[5] += len(text) if root else 0
-        runs = tuple((n, source, offset, event if by is None else by) for n, source, offset, by in text._runs)
+        runs = tuple((n, source, offset, event if by is None else by) for n, source, offset, by in text.runs_)
         return Tracked(text, runs)
 
     def test(self, line: int, column: int, value: Any) -> Any:
@@ -63,7 +63,7 @@ class Recorder:
         self.place = (line, column)
         return value
 
-    def turn(self, line: int, column: int, value: Any = None) -> None:
+    def turn(self, line: int, column: int, _: Any = None) -> None:
         """One turn of a loop begins."""
         count = self._turns[line, column] = self._turns.get((line, column), 0) + 1
         self._add("loop", line, column, f"turn {count}")
@@ -87,7 +87,7 @@ class Recorder:
         for piece in pieces:
             self.position += len(piece)
             parts.append(piece)
-            runs.extend(piece._runs)
+            runs.extend(piece.runs_)
         return Tracked("".join(parts), tuple(runs))
 
 
@@ -118,13 +118,13 @@ def spans_of(text: Tracked, source_map: SourceMap) -> list[Row]:
     rows: list[Row] = []
     at = 0
     last: tuple[Any, ...] = ()
-    for length, source, offset, event in _merged(text._runs):
+    for length, source, offset, event in _merged(text.runs_):
         if event is not None:
             _widen(event, at, at + length)
         row = _row(plain, at, at + length, source, offset, event, source_map)
         key = row[2:7]
         if rows and key == last and not row[6]:
-            rows[-1] = (rows[-1][0], at + length, *row[2:])  # type: ignore[assignment]
+            rows[-1] = (rows[-1][0], at + length, *row[2:])
         else:
             rows.append(row)
         last = key

@@ -11,13 +11,13 @@ from .origins import COMPUTED, UNKNOWN, Source, Tracked, run
 
 
 class _Number:
-    """What the tracked numbers share: `_source`, and a `str()` that carries it."""
+    """What the tracked numbers share: `source_`, and a `str()` that carries it."""
 
-    _source: Source
+    source_: Source
 
     def __str__(self) -> str:
         text = str(untracked(self))
-        return Tracked(text, run(text, self._source))
+        return Tracked(text, run(text, self.source_))
 
     def __repr__(self) -> str:
         return repr(untracked(self))
@@ -42,7 +42,7 @@ class TrackedNone:
     """Null of the request; equal to None, and false."""
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        self.source_ = source
 
     def __bool__(self) -> bool:
         return False
@@ -54,7 +54,7 @@ class TrackedNone:
         return hash(None)
 
     def __str__(self) -> str:
-        return Tracked("None", run("None", self._source))
+        return Tracked("None", run("None", self.source_))
 
     def __repr__(self) -> str:
         return "None"
@@ -73,7 +73,7 @@ def tracked_scalar(value: Any, source: Source) -> Any:
     if kind is None:
         return value
     number = kind(value)
-    number._source = source
+    number.source_ = source
     return number
 
 
@@ -90,8 +90,8 @@ def untracked(value: Any) -> Any:
 
 def derived(result: Any, *operands: Any) -> Any:
     """`result` computed from `operands`: their field where it is one, else its origin is unknown."""
-    sources = {id(item._source): item._source for item in operands if isinstance(item, SCALARS)}
-    sources |= {id(piece[1]): piece[1] for item in operands if isinstance(item, Tracked) for piece in item._runs}
+    sources = {id(item.source_): item.source_ for item in operands if isinstance(item, SCALARS)}
+    sources |= {id(piece[1]): piece[1] for item in operands if isinstance(item, Tracked) for piece in item.runs_}
     if not sources:
         return result
     return tracked_scalar(result, next(iter(sources.values())) if len(sources) == 1 else UNKNOWN)
@@ -100,7 +100,7 @@ def derived(result: Any, *operands: Any) -> Any:
 def source_of(value: Any) -> Source:
     """Where a scalar came from. A plain number was computed by the template; a plain boolean may hang on content."""
     if isinstance(value, SCALARS):
-        return value._source
+        return value.source_
     return COMPUTED if type(value) in (int, float) else UNKNOWN
 
 

@@ -50,7 +50,7 @@ class Transformers:
         choice = _choose(job)
         if choice.text is None:
             return Rendered(self.name, self.version(), None, RenderError("ValueError", choice.note))
-        clock = (parse_clock(job.clock) or datetime.now()).isoformat()
+        clock = (parse_clock(job.clock) or datetime.now()).isoformat()  # noqa: DTZ005  the user's own time, as transformers tells it
         options = {
             "template": choice.text,
             "special": dict(job.template.special_tokens),

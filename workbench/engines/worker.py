@@ -9,6 +9,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from jinja2 import TemplateSyntaxError
@@ -34,7 +35,7 @@ class Worker:
     """Renders with templates it compiles once; `clock` is what `strftime_now` tells."""
 
     def __init__(self) -> None:
-        self.clock = rules.Clock(datetime.now())
+        self.clock = rules.Clock(datetime.now())  # noqa: DTZ005  each request brings its own
         self._plain_environment = rules.configure(ImmutableSandboxedEnvironment, self.clock)
         self._tracked_environment = tracked_environment(self.clock)
         self._plain: OrderedDict[str, Template] = OrderedDict()
@@ -49,7 +50,7 @@ class Worker:
             variables = plain_variables(body, special, rewrites)
             template = _cached(self._plain, source, self._plain_environment.from_string)
             return template.render(**variables), {"rewrites": rewrites, "clock_used": self.clock.used}
-        except (Exception, MemoryError) as error:
+        except Exception as error:  # noqa: BLE001  a template may raise anything, and each is a result
             return None, {"rewrites": rewrites, "clock_used": self.clock.used, "error": error_of(error)}
 
     def tracked(self, source: str, body: Any, special: dict[str, str], text: str | None) -> Meta:
@@ -61,7 +62,7 @@ class Worker:
             result = instrumented.run(tracked_variables(body, special))
         except CannotTrack as error:
             return {"note": f"origins are not followed: {error}"}
-        except (Exception, MemoryError) as error:
+        except Exception as error:  # noqa: BLE001  the same
             return self._failed(error, instrumented, text)
         if text is None or not str.__eq__(result, text):
             return {"note": "origins are unknown: the run that follows them wrote another text"}
@@ -105,7 +106,8 @@ def tracked_environment(clock: rules.Clock) -> TrackedEnvironment:
 
     environment = rules.configure(TrackedEnvironment, clock)
     filters.install(environment)
-    environment.globals["strftime_now"] = lambda format: _now(clock.strftime(format))
+    plain_now: Any = environment.globals["strftime_now"]
+    environment.globals["strftime_now"] = lambda *args, **kwargs: _now(plain_now(*args, **kwargs))
     return environment  # type: ignore[return-value]
 
 
@@ -145,11 +147,11 @@ def tracked_variables(body: Any, special: dict[str, str]) -> dict[str, Any]:
 def _aliased(messages: Any) -> TrackedList:
     """The messages with the names of their reasoning; a name that the engine adds is the engine's."""
     result = TrackedList()
-    result._source = messages._source
+    result.source_ = messages.source_
     for message, aliased in zip(messages, rules.alias_reasoning(messages, []), strict=True):
         added = {name: Tracked(name, run(name, Source("default", name))) for name in aliased if name not in message}
         again = TrackedDict({added.get(name, name): value for name, value in aliased.items()})
-        again._source = message._source
+        again.source_ = message.source_
         result.append(again)
     return result
 
@@ -185,8 +187,7 @@ def limit_memory(mib: int) -> None:
     try:
         import resource
 
-        with open("/proc/self/statm", encoding="ascii") as file:
-            base = int(file.read().split()[0]) * resource.getpagesize()
+        base = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
     except (ImportError, OSError):
         return
     resource.setrlimit(resource.RLIMIT_AS, (base + mib * MIB, base + mib * MIB))
