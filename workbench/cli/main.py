@@ -50,14 +50,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("workbench: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever reads our output has had enough; the interpreter must not flush into the closed pipe.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return PIPE_CLOSED
+    except OSError as error:
+        _drop_output()
+        print(f"workbench: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
+        return CANNOT_RUN
     except Exception:  # noqa: BLE001  # exit code 1 means "done", so a fault of ours must not end as Python ends it
         traceback.print_exc()
         print("workbench: this is a fault of the workbench, not of what you gave it", file=sys.stderr)
         return CANNOT_RUN
     return code
+
+
+def _drop_output() -> None:
+    """What is left in the buffer goes nowhere: the interpreter would fail once more when it flushes at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(argv: Sequence[str]) -> int:
