@@ -68,21 +68,22 @@ def _make(
             "the setup's metadata cannot be given to llama.cpp without a copy",
             "free some space, or set GGUF_WORKBENCH_CACHE to a folder on a larger disk",
         )
-    handle, aside = tempfile.mkstemp(dir=target.parent, suffix=".part")
+    handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
     os.close(handle)
+    aside = Path(name)
     try:
         _write_header(header, order, aside)
         if tensors:
-            with open(header.path, "rb") as source, open(aside, "r+b") as copy:
+            with Path(header.path).open("rb") as source, aside.open("r+b") as copy:
                 copy.seek(0, os.SEEK_END)
                 _append(source, copy, header, progress, cancel)
-        os.replace(aside, target)
+        aside.replace(target)
     finally:
-        Path(aside).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
 
 
-def _write_header(header: Header, order: str, aside: str) -> None:
-    command = [sys.executable, "-I", "-S", str(WRITER), str(shared_library("ggml-base")), header.path, aside]
+def _write_header(header: Header, order: str, aside: Path) -> None:
+    command = [sys.executable, "-I", "-S", str(WRITER), str(shared_library("ggml-base")), header.path, str(aside)]
     done = subprocess.run(command, input=order.encode(), capture_output=True, timeout=TIMEOUT_S, check=False)
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()

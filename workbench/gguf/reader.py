@@ -151,7 +151,7 @@ class Reader:
 
 
 def text(raw: bytes) -> str:
-    """UTF-8; bytes that are none stand as \\xNN."""
+    """UTF-8; bytes that are none stand as escapes."""
     return raw.decode("utf-8", "backslashreplace")
 
 

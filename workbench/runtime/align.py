@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import AnyStr, NamedTuple
 
 SPACES = b" \t\n\r\v\f"
 META = "\u2581".encode()  # SPM's mark for a space
+LEAST_SEARCHED = 3
 SEARCH_BYTES = 512  # how far behind the cursor a lost piece is looked for
 SPECIAL = ("control", "user_defined", "unknown")
 Span = tuple[int, int]
@@ -59,8 +60,8 @@ class Verbatim:
         """The span of each piece."""
         spans: list[Span] = []
         prefix = self._space_prefix  # a space that is not in the text stands before the cursor
-        for piece in pieces:
-            span = self._match(piece, prefix) or self._search(piece, spans)
+        for i, piece in enumerate(pieces):
+            span = self._match(piece, prefix) or self._search(pieces, i, spans)
             spans.append(span)
             if span != LOST:
                 self._at = span[1]
@@ -68,8 +69,7 @@ class Verbatim:
             if piece.type in SPECIAL and span != LOST:
                 prefix = self._space_prefix
                 self._at += self._spaces(self._at) if piece.eats_right else 0
-        self._fill_unknown(pieces, spans)
-        return spans
+        return fill_unknown(pieces, spans, self._raw)
 
     def _match(self, piece: Piece, prefix: bool) -> Span | None:
         """The span at the cursor, None where the piece does not stand there."""
@@ -107,22 +107,12 @@ class Verbatim:
             end += 1
         return end - at
 
-    def _search(self, piece: Piece, spans: list[Span]) -> Span:
-        """The piece a little further on: only behind a lost one, and only where it is found nowhere nearer."""
-        if not spans or spans[-1] != LOST or len(piece.data) < 2:
+    def _search(self, pieces: list[Piece], i: int, spans: list[Span]) -> Span:
+        """The piece a little further on: only behind a lost one, and where it stands with the next ones just once."""
+        if not spans or spans[-1] != LOST:
             return LOST
-        found = self._raw.find(piece.data, self._at, self._at + SEARCH_BYTES)
-        return (found, found + len(piece.data)) if found >= 0 else LOST
-
-    def _fill_unknown(self, pieces: list[Piece], spans: list[Span]) -> None:
-        """A single unknown token between two found ones stands for what lies between them."""
-        for i, piece in enumerate(pieces):
-            if piece.type != "unknown" or spans[i] != LOST:
-                continue
-            start = spans[i - 1][1] if i else 0
-            end = spans[i + 1][0] if i + 1 < len(spans) else len(self._raw)
-            if start >= 0 and end > start:
-                spans[i] = (start, end)
+        found = only_place(self._raw, b"".join(piece.data for piece in pieces[i : i + 3]), self._at)
+        return LOST if found < 0 else (found, found + len(pieces[i].data))
 
 
 class Folded:
@@ -133,7 +123,7 @@ class Folded:
     """
 
     def __init__(self, raw: bytes) -> None:
-        self._size = len(raw)
+        self._raw = raw
         self._folded: list[str] = []
         self._bytes: list[Span] = []
         at = 0
@@ -150,9 +140,9 @@ class Folded:
         spans: list[Span] = []
         at = 0  # in the folded text
         lost = False
-        for piece in pieces:
-            wanted = fold(piece.data.decode("utf-8", "replace"))
-            found = self._find(wanted, at, lost)
+        folded = [fold(piece.data.decode("utf-8", "replace")) for piece in pieces]
+        for i, wanted in enumerate(folded):
+            found = self._find(folded[i : i + 3], at, lost)
             lost = found < 0
             if lost:
                 spans.append(LOST)
@@ -162,14 +152,37 @@ class Folded:
             else:
                 at = found + len(wanted)
                 spans.append((self._bytes[found][0], self._bytes[at - 1][1]))
-        return spans
+        return fill_unknown(pieces, spans, self._raw)
 
-    def _find(self, wanted: str, at: int, lost: bool) -> int:
-        if self._text.startswith(wanted, at):
+    def _find(self, wanted: list[str], at: int, lost: bool) -> int:
+        """Where the first of `wanted` stands: at the cursor, else (behind a lost one) together with the next ones."""
+        if self._text.startswith(wanted[0], at):
             return at
-        if not lost or len(wanted) < 2:
-            return -1
-        return self._text.find(wanted, at, at + SEARCH_BYTES)
+        return only_place(self._text, "".join(wanted), at) if lost else -1
+
+
+def only_place(text: AnyStr, wanted: AnyStr, at: int) -> int:
+    """Where `wanted` begins in the next stretch of `text`, -1 where it is too short to tell or stands there twice."""
+    if len(wanted) < LEAST_SEARCHED:
+        return -1
+    stretch = text[at : at + SEARCH_BYTES]
+    found = stretch.find(wanted)
+    return at + found if found >= 0 and stretch.find(wanted, found + 1) < 0 else -1
+
+
+def fill_unknown(pieces: list[Piece], spans: list[Span], raw: bytes) -> list[Span]:
+    """A single unknown token between two found ones stands for what lies between them, without outer spaces."""
+    filled = list(spans)
+    for i, piece in enumerate(pieces):
+        start = spans[i - 1][1] if i else 0
+        end = spans[i + 1][0] if i + 1 < len(spans) else len(raw)
+        if piece.type != "unknown" or spans[i] != LOST or start < 0 or end <= start:
+            continue
+        between = raw[start:end]
+        start += len(between) - len(between.lstrip(SPACES))
+        end -= len(between) - len(between.rstrip(SPACES))
+        filled[i] = (start, end) if start < end else LOST
+    return filled
 
 
 def fold(text: str) -> str:

@@ -57,7 +57,7 @@ def _context_facts(session: Session) -> dict[str, Any]:
         "type_k": params.TYPE_NAMES.get(given.type_k, given.type_k),
         "type_v": params.TYPE_NAMES.get(given.type_v, given.type_v),
         "flash_attn": params.FLASH_ATTN_NAMES.get(flash, flash) if flash is not None else bool(given.flash_attn),
-        "state_bytes": library.llama_state_get_size(context),
+        "buffers_mib": dict(session.log.buffers_mib),
         "context_params": params.as_facts(given, CONTEXT_FIELDS),
     }
 

@@ -135,5 +135,5 @@ class _Generation:
         tail = self._shown[-(longest + len(self._vocabulary.piece(token).data)) :]
         for stop in self._stops:
             if stop in tail:
-                return stop.decode("utf-8", "surrogatepass")
+                return str(stop.decode("utf-8", "surrogatepass"))
         return None

@@ -27,6 +27,7 @@ from workbench.progress import Cancel, Progress
 from workbench.runtime.answers import build_generation, build_pieces, build_scores, build_step, build_tokens
 from workbench.runtime.cost import cost_between
 from workbench.runtime.log import LogKeeper
+from workbench.runtime.memory import need
 from workbench.runtime.model_file import ModelFile, model_file
 from workbench.runtime.process import Process
 from workbench.runtime.protocol import Frame
@@ -79,7 +80,7 @@ class Host:
         return build_tokens(self._run(call))
 
     def pieces(self, ids: Sequence[int] | np.ndarray[Any, Any]) -> dict[int, bytes]:
-        """What each id stands for, as llama.cpp prints it. Errors: also `BadRequest` for an id not in the vocabulary."""
+        """What each id stands for, as llama.cpp prints it. Errors: also `BadRequest` for an unknown id."""
         wanted = _plain_ids(ids)
         return build_pieces(wanted, self._run(_Call("pieces", {"ids": wanted}, None, None, None)))
 
@@ -188,6 +189,7 @@ class Host:
             if call.needs_weights:
                 file.require_weights()
             path = file.path(weights=call.needs_weights, progress=call.progress, cancel=call.cancel)
+            runtime = self.setup.effective()["runtime"]
             process = self._ready_process(file, call)
             number = next(self._numbers)
             self._unfinished = number
@@ -198,7 +200,8 @@ class Host:
                     "operation": call.operation,
                     "path": path,
                     "overrides": file.live,
-                    "runtime": self.setup.effective()["runtime"],
+                    "runtime": runtime,
+                    "need": need(file.header, runtime)._asdict(),
                     "arguments": call.arguments,
                 }
             )
@@ -247,8 +250,7 @@ class Host:
                 if frame is None:
                     self._raise_death(process, call)
                 elif frame is _NOTHING:
-                    if cancelled_at is not None and time.monotonic() - cancelled_at > CANCEL_WAIT_S:
-                        raise Cancelled(call.why_cancelled)
+                    call.give_up(cancelled_at)
                 elif frame.header["id"] == number:
                     if _is_last(frame, number):
                         self._unfinished = None
@@ -322,6 +324,11 @@ class _Call:
     def check(self) -> None:
         """Raise `Cancelled` where the call must stop."""
         if self.wants_stop():
+            raise Cancelled(self.why_cancelled)
+
+    def give_up(self, cancelled_at: float | None) -> None:
+        """Raise `Cancelled` where the process has not answered a cancel for a while; it ends by itself later."""
+        if cancelled_at is not None and time.monotonic() - cancelled_at > CANCEL_WAIT_S:
             raise Cancelled(self.why_cancelled)
 
     def take(self, frame: Frame) -> None:

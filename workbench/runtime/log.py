@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import threading
 from collections import deque
 from typing import Any, BinaryIO
 
 LEVEL_DEBUG, LEVEL_WARN, LEVEL_ERROR, LEVEL_CONT = 1, 3, 4, 5  # ggml.h: enum ggml_log_level
+OVERRIDDEN = re.compile(r"Using metadata override \([^)]*\) '([^']+)'")
+BUFFER = re.compile(r":\s+(\S.*) buffer size =\s*([0-9.]+) MiB")
 KEEP_LINES = 2_000
 KEEP_LINE_BYTES = 4_000
 
 
 class LogWriter:
-    """In the model's process: llama.cpp's log callback. `errors` are the last warnings and errors, oldest first."""
+    """In the model's process: llama.cpp's log callback, and the facts that llama.cpp tells nowhere else.
+
+    `errors` are the last warnings and errors, oldest first; `overridden` the metadata keys whose override
+    llama.cpp used; `buffers_mib` the memory that it took, by the buffer's name.
+    """
 
     def __init__(self, library: Any, stderr_fd: int = 2) -> None:
         self.errors: deque[str] = deque(maxlen=40)
+        self.overridden: set[str] = set()
+        self.buffers_mib: dict[str, float] = {}
         self._fd = stderr_fd
         self._level = 0
         self._callback = library.llama_log_callback(self._on_line)  # must outlive every call
@@ -32,8 +41,13 @@ class LogWriter:
         if self._level == LEVEL_DEBUG:
             return
         os.write(self._fd, text)
+        line = text.decode("utf-8", "backslashreplace").strip()
         if self._level in (LEVEL_WARN, LEVEL_ERROR):
-            self.errors.append(text.decode("utf-8", "backslashreplace").strip())
+            self.errors.append(line)
+        if found := OVERRIDDEN.search(line):
+            self.overridden.add(found[1])
+        if found := BUFFER.search(line):
+            self.buffers_mib[found[1]] = float(found[2])
 
     def last_error(self) -> str:
         """The last warnings and errors in one line, empty where there were none."""

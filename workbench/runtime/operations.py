@@ -11,6 +11,7 @@ import numpy as np
 from workbench.errors import Cancelled, CannotRun
 from workbench.runtime.facts import facts
 from workbench.runtime.generation import generate
+from workbench.runtime.memory import Need
 from workbench.runtime.protocol import pack_arrays
 from workbench.runtime.scoring import Array, Rows, Scorer
 from workbench.runtime.session import Report, Session, common_prefix
@@ -24,6 +25,7 @@ class Request:
     runtime: dict[str, Any]
     overrides: dict[str, Any]
     arguments: dict[str, Any]
+    need: dict[str, int]
     report: Report
     stream: Callable[[dict[str, Any]], None]
 
@@ -129,7 +131,8 @@ def _known_rows(session: Session, ids: list[int], top_k: int) -> int:
 
 
 def _open(session: Session, request: Request) -> None:
-    session.open_weights(request.path, request.runtime, request.overrides, request.report)
+    wanted = Need(**request.need)
+    session.open_weights(request.path, request.runtime, request.overrides, wanted, request.report)
     library, model = session.library, session.model
     if library.llama_model_has_encoder(model):
         raise CannotRun(

@@ -11,8 +11,10 @@ import numpy as np
 
 from workbench.errors import BadFile, Cancelled, CannotRun
 from workbench.runtime import params
+from workbench.runtime.cost import cost_of
 from workbench.runtime.library import bindings, ggml
 from workbench.runtime.log import LogWriter
+from workbench.runtime.memory import Need, available, require_room
 from workbench.runtime.scoring import Array, Rows
 from workbench.runtime.vocabulary import Vocabulary
 
@@ -79,18 +81,32 @@ class Session:
             raise RuntimeError("loading left no vocabulary")
         return self.vocabulary
 
-    def open_weights(self, path: str, runtime: dict[str, Any], overrides: dict[str, Any], report: Report) -> None:
-        """The weights and a context, each loaded only where it is not there yet or has other settings."""
+    def open_weights(
+        self, path: str, runtime: dict[str, Any], overrides: dict[str, Any], wanted: Need, report: Report
+    ) -> None:
+        """The weights and a context, each loaded only where it is not there yet or has other settings.
+
+        Errors: `CannotRun` where they do not fit in memory, `BadFile`, `Cancelled`.
+        """
         if not self.has_weights:
             self.close()
+            if not self._offloads(runtime):
+                require_room(path, wanted, available())
             self._load(path, runtime, overrides, vocab_only=False, report=report)
-        wanted = {name: value for name, value in runtime.items() if name != "n_threads"}
-        if self.context is not None and wanted != self._context_settings:
+        settings = {name: value for name, value in runtime.items() if cost_of(f"runtime.{name}") == "context"}
+        if self.context is not None and settings != self._context_settings:
             self.close_context()
         if self.context is None:
+            if not self._offloads(runtime):
+                require_room(path, wanted._replace(weights=0), available())
             self._open_context(runtime)
-            self._context_settings = wanted
+            self._context_settings = settings
         self.library.llama_set_n_threads(self.context, runtime["n_threads"], runtime["n_threads"])
+
+    def _offloads(self, runtime: dict[str, Any]) -> bool:
+        """Whether a device with memory of its own takes part of the model."""
+        kinds = [device.type for device in params.list_devices(self.ggml)]
+        return runtime["n_gpu_layers"] != 0 and any(kind != "CPU" for kind in kinds)
 
     def _load(
         self, path: str, runtime: dict[str, Any], overrides: dict[str, Any], *, vocab_only: bool, report: Report
@@ -111,6 +127,8 @@ class Session:
 
         given.progress_callback = self.library.llama_progress_callback(on_progress)
         self.log.errors.clear()
+        self.log.overridden.clear()
+        self.log.buffers_mib.clear()
         model = self.library.llama_model_load_from_file(path.encode("utf-8", "surrogateescape"), given)
         if not model:
             if self.stop:
@@ -119,6 +137,14 @@ class Session:
         self.model, self.has_weights = model, not vocab_only
         self.model_params = given
         self.vocabulary = Vocabulary(self.library, model)
+        ignored = sorted(set(overrides) - self.log.overridden)
+        if ignored and not vocab_only:  # a vocabulary alone reads none of the model's own keys
+            self.close()
+            raise CannotRun(
+                f"llama.cpp does not read the metadata {', '.join(ignored)} of this model",
+                "an override that changes nothing is refused",
+                "remove it from the setup's metadata",
+            )
 
     def _open_context(self, runtime: dict[str, Any]) -> None:
         trained = self.library.llama_model_n_ctx_train(self.model)

@@ -73,7 +73,7 @@ class Worker:
         except MemoryError:
             given = "the model's process ran out of memory"
             header = {"kind": "error", "error": {"code": "cannot-run", "given": given}}
-        except Exception as error:  # a fault of ours: it must reach the user with its place, not end the process
+        except Exception as error:  # noqa: BLE001  a fault of ours must reach the user, not end the process
             header = {"kind": "fault", "message": repr(error), "traceback": traceback.format_exc()}
         with self._state:
             self._running = None
@@ -95,6 +95,7 @@ class Worker:
             runtime=request["runtime"],
             overrides=request["overrides"],
             arguments=request["arguments"],
+            need=request["need"],
             report=lambda what, done, total: self._report(number, what, done, total),
             stream=lambda step: self._send({"kind": "step", "id": number, "step": step}, []),
         )
