@@ -64,14 +64,16 @@ def test_a_folder_that_cannot_be_written_is_one_line(workbench, tmp_path):
 
 
 def test_a_prompt_longer_than_the_context_keeps_what_was_had(workbench, tmp_path, demo_model):
-    setup = tmp_path / "setup.json"
-    setup.write_text(json.dumps({"model": str(demo_model), "runtime": {"n_ctx": 16}}))
-    ran = workbench("trace", "hello", "--setup", setup, "--json")
+    setup, request = tmp_path / "setup.json", tmp_path / "long.json"
+    setup.write_text(json.dumps({"model": str(demo_model), "runtime": {"n_ctx": 256}}))
+    request.write_text(json.dumps({"messages": [{"role": "user", "content": "word " * 300}]}))
+    ran = workbench("trace", request, "--setup", setup, "--json")
     assert ran.code == 1
     assert ran.json["stopped"]["stage"] == "scores"
-    assert "16" in ran.json["stopped"]["error"]["message"]
-    assert len(ran.json["tokens"]["ids"]) > 16
-    text = workbench("trace", "hello", "--setup", setup)
+    n = len(ran.json["tokens"]["ids"])
+    assert n > 300
+    assert str(n - 256) in ran.json["stopped"]["error"]["message"]
+    text = workbench("trace", request, "--setup", setup)
     assert text.code == 1
     assert "Stopped" in text.out
 
