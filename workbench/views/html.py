@@ -16,8 +16,8 @@ PLAIN_SPACE = " "
 def visible(text: str, *, spaces: bool = False) -> str:
     """`text` with every character that cannot be seen made visible.
 
-    A line feed becomes ↵ and itself, a tab ⇥, other controls their picture (␀), format and bidirectional
-    controls, unusual spaces and lone surrogates ⟨U+202E⟩; with `spaces` a space becomes ·.
+    A line feed becomes ↵ and itself, a tab ⇥; other controls, bidirectional ones too, unusual
+    spaces and lone surrogates become their code point, ⟨U+202E⟩; with `spaces` a space becomes ·.
     """
     if text.isascii() and text.isprintable():
         return text.replace(PLAIN_SPACE, "·") if spaces else text
@@ -34,10 +34,7 @@ def _seen(character: str, spaces: bool) -> str:
         return "↵\n"
     if character == "\t":
         return "⇥"
-    code = ord(character)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "␡" if code == 0x7F else f"⟨U+{code:04X}⟩"
+    return f"⟨U+{ord(character):04X}⟩"
 
 
 def visible_bytes(piece: bytes, *, spaces: bool = True) -> str:

@@ -57,11 +57,14 @@ class Choices:
         if not path.strip():
             raise BadRequest("no model is chosen", "accepted is a GGUF file's path", "pick one or type its path")
         changes: dict[str, Any] = {
-            "model": str(Path(path.strip()).expanduser()),
             "template.source": self._template_source(),
             "tokenizer.add_special": ADD_SPECIAL[self.add_special],
             "tokenizer.parse_special": bool(self.parse_special),
         }
+        # What is as it would be anyway stays unset: the setup says only what somebody decided.
+        applies = self.base.flat()
+        changes = {name: value for name, value in changes.items() if applies[name] != value}
+        changes["model"] = str(Path(path.strip()).expanduser())
         changes |= {f"sampling.{name}": _number(name, text) for name, text in self.sampling}
         return self.base.replace(**changes)
 

@@ -45,6 +45,7 @@ class TraceExplorer:
     def __init__(self, choices: Choices, sources: Sources) -> None:
         self.choices, self.sources = choices, sources
         self.trace: Trace | None = None
+        self._previous: Trace | None = None  # the last one that got as far as tokens: what can be reused
         self.candidates: Candidates | None = None
         self.trouble = ""
         self.stages: dict[str, Any] = {}  # what the page shows now, by stage; never of two requests at once
@@ -155,7 +156,7 @@ class TraceExplorer:
                 setup,
                 until=choices.until,
                 host=self._host,
-                previous=self.trace,
+                previous=self._previous,
                 on_stage=lambda name, value: self._reached(stamp, setup, name, value),
                 progress=lambda operation, done, total: self._progress(stamp, operation, done, total),
                 cancel=cancel,
@@ -174,6 +175,7 @@ class TraceExplorer:
                     self._show_stage(stamp, name, None)
             if result is not None:
                 self.trace = result
+                self._previous = result if result.tokens is not None else self._previous
             self.trouble = trouble
         self._tell_controls(choices, self._errors)
         self.panes.tell("end", stamp=stamp, elapsed=elapsed(result), trouble=trouble)
@@ -211,6 +213,7 @@ class TraceExplorer:
 
     def _failed(self, failure: BaseException) -> None:
         self._say(f"{type(failure).__name__}: {failure}")
+        self.panes.tell("end", stamp=self._stamp, elapsed=elapsed(self.trace), trouble=self.trouble)
 
     # -- messages of the page, on any thread ---------------------------------------------------------
 

@@ -3,14 +3,13 @@
 const HIDDEN = /^[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Zs}]$/u;
 const hex = (n, width) => n.toString(16).toUpperCase().padStart(width, "0");
 
-// One code point as text that can be seen: ↵ before a line feed, ⇥, control pictures, ⟨U+202E⟩; with `spaces` a space is ·
+// One code point as text that can be seen: ↵ before a line feed, ⇥, ⟨U+202E⟩; with `spaces` a space is ·
 function seen(cp, spaces) {
   if (cp === 0x20) return spaces ? "·" : " ";
   if (cp > 0x20 && cp < 0x7f) return String.fromCharCode(cp);
   if (cp === 0x0a) return "↵\n";
   if (cp === 0x09) return "⇥";
-  if (cp < 0x20) return String.fromCharCode(0x2400 + cp);
-  if (cp === 0x7f) return "␡";
+  if (cp < 0x20 || cp === 0x7f) return `⟨U+${hex(cp, 4)}⟩`;
   if (cp >= 0xd800 && cp <= 0xdfff) return `⟨U+${hex(cp, 4)}⟩`;
   const char = String.fromCodePoint(cp);
   return HIDDEN.test(char) ? `⟨U+${hex(cp, 4)}⟩` : char;
