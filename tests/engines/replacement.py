@@ -50,12 +50,13 @@ def _below(value: Any, keys: tuple[Any, ...], path: str) -> Iterator[Field]:
 
 
 def reshaped(value: Any) -> Any:
-    """Another value of the same shape: letters stay letters of their case, digits digits, all else as it is."""
+    """Another value of the same shape: letters stay letters of their case, digits digits, tags and all else as they are."""
     if isinstance(value, int):
         return int(reshaped(str(value)))
     if isinstance(value, float):
         return float(reshaped(str(value)))
-    return "".join(_next(character) for character in value)
+    parts = re.split(r"(</?\w+>)", value)
+    return "".join(part if index % 2 else "".join(map(_next, part)) for index, part in enumerate(parts))
 
 
 def _next(character: str) -> str:

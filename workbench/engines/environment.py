@@ -121,6 +121,8 @@ def configure(kind: type[ImmutableSandboxedEnvironment], clock: Clock) -> Immuta
     def strftime_now(format: str) -> str:  # noqa: A002  templates may pass it by name
         return clock.strftime(format)
 
+    for function in (strftime_now, raise_exception, tojson):  # the name that a wrong call's message shows
+        function.__qualname__ = f"_cached_compile_jinja_template.<locals>.{function.__name__}"
     environment = kind(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
     environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = raise_exception

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import StringIO
+from types import BuiltinMethodType, MethodType
 from typing import Any
 
 from jinja2 import Environment, nodes
@@ -42,6 +43,8 @@ class TrackedEnvironment(ImmutableSandboxedEnvironment):
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         """`str.format` in the sandbox, with origins."""
+        if not isinstance(value, MethodType | BuiltinMethodType):
+            return None
         wrapped = super().wrap_str_format(value)
         pattern = getattr(value, "__self__", None)
         if wrapped is None or type(pattern) is not Tracked:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
 from typing import TYPE_CHECKING, Any
 
 from workbench.engines.base import Job
@@ -23,6 +23,14 @@ def sandbox() -> Sandbox:
     return Sandbox()
 
 
+@cache
+def _version() -> str:
+    import platform
+    from importlib.metadata import version
+
+    return f"rules of {FOLLOWS}; jinja2 {version('jinja2')}; Python {platform.python_version()}"
+
+
 class Transformers:
     """jinja2 set up as transformers sets it up; the package itself is not needed."""
 
@@ -30,15 +38,11 @@ class Transformers:
 
     def missing(self) -> str | None:
         """jinja2, where it is not installed."""
-        try:
-            version("jinja2")
-        except PackageNotFoundError:
-            return "jinja2"
-        return None
+        return None if find_spec("jinja2") else "jinja2"
 
     def version(self) -> str:
         """Whose rules, and what runs them."""
-        return f"rules of {FOLLOWS}; jinja2 {version('jinja2')}; Python {platform.python_version()}"
+        return _version()
 
     def render(self, job: Job, *, cancel: Cancel | None = None) -> Rendered:
         """The prompt, or the template's error as data. Errors: `Cancelled`, `CannotRun`."""
