@@ -6,7 +6,7 @@ with 1 where an aim is missed. With names as arguments only those run, and nothi
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import os
 import platform
 import subprocess
@@ -63,7 +63,7 @@ def head() -> list[str]:
         "",
         "Written by `make bench`. Each table is what one program in this folder printed.",
         "",
-        f"- Date: {datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+        f"- Date: {dt.datetime.now(dt.UTC):%Y-%m-%d}",
         f"- Machine: {cpu()}, {os.cpu_count()} processors, {memory_gib:.0f} GiB, {platform.system()}, no GPU used",
         f"- Python {platform.python_version()}; " + ", ".join(f"{name} {version(name)}" for name in packages),
         "",

@@ -127,5 +127,5 @@ def _templates(facts: dict[str, Any]) -> list[str]:
 
 def _summary(value: Any) -> str:
     if isinstance(value, dict) and "count" in value:
-        return f"{value['count']:,} items, the first: {value.get('first')}"
+        return f"{value['count']:,} {'item' if value['count'] == 1 else 'items, the first'}: {value.get('first')}"
     return str(value)

@@ -40,25 +40,24 @@ def block(text: str) -> list[str]:
 
 
 def table(rows: list[tuple[Any, ...]], *, indent: str = "  ") -> list[str]:
-    """Rows as aligned columns, numbers to the right."""
+    """Rows as aligned columns; a column that holds numbers stands to the right."""
     cells = [[one_line(_cell(value)) for value in row] for row in rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))] if cells else []
-    lines = []
-    for row, values in zip(cells, rows, strict=True):
-        parts = [
-            text.rjust(width) if isinstance(value, int | float) else text.ljust(width)
-            for text, value, width in zip(row, values, widths, strict=True)
-        ]
-        lines.append((indent + "  ".join(parts)).rstrip())
-    return lines
+    places = []
+    for column in range(len(rows[0]) if rows else 0):
+        numeric = any(isinstance(row[column], int | float) and not isinstance(row[column], bool) for row in rows)
+        places.append((">" if numeric else "<", max(len(row[column]) for row in cells)))
+    return [
+        (indent + "  ".join(f"{text:{side}{width}}" for text, (side, width) in zip(row, places, strict=True))).rstrip()
+        for row in cells
+    ]
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "-"}[value]
     if isinstance(value, float):
-        return f"{value:.3f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+        return f"{value:.3f}".replace("-0.000", "0.000")
+    return str(value)
 
 
 class Ticker:

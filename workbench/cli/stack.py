@@ -39,7 +39,7 @@ def read_request(given: str) -> Conversation:
             raise BadFile(
                 f"standard input is not UTF-8 text (byte {error.start})", "expected a chat request", "convert it"
             ) from error
-    if not _is_there(given):
+    if not os.path.isfile(given):  # noqa: PTH113  # Path.is_file raises for a name that is too long
         from workbench.data import requests
 
         return Conversation.from_file(requests().get(given, Path(given)))
@@ -66,12 +66,8 @@ def read_setup(arguments: argparse.Namespace, *, template: str | None = None, en
 
 def model_path(given: str) -> str:
     """A model's path; "demo" is the demo model unless a file has that name. Errors: `BadFile`."""
-    if given == DEMO and not _is_there(given):
+    if given == DEMO and not os.path.isfile(given):  # noqa: PTH113  # see above
         from workbench.data import demo_model
 
         return str(demo_model())
     return given
-
-
-def _is_there(path: str) -> bool:
-    return os.path.exists(path)  # noqa: PTH110  # Path.exists raises for a name that is too long

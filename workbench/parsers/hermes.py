@@ -1,4 +1,4 @@
-"""`<tool_call>{"name": …, "arguments": {…}}</tool_call>`: one JSON object a call (Hermes, Qwen)."""
+"""`<tool_call>{…}</tool_call>` with one JSON object a call, `name` and `arguments`, as Hermes and Qwen write it."""
 
 from __future__ import annotations
 
