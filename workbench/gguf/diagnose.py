@@ -18,6 +18,7 @@ SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  #
 STRING, ARRAY = 8, 9
 LEAST_KEY, LEAST_TENSOR = 13, 24  # bytes of the smallest metadata entry and tensor entry
 VERY_LONG = 1 << 30  # bytes; no text in a real file is longer, so the length itself is damaged
+MOST_REAL = 65_536  # keys or tensors; a cut file may announce so many, more is damage
 AGAIN = "download or copy the file again"
 
 # First bytes -> what such a file is
@@ -123,7 +124,7 @@ class _Walk:
 
     def _plausible(self, count: int, least: int, what: str) -> None:
         left = self._size - self._file.tell()
-        if count > left // least:
+        if count > max(left // least, MOST_REAL):
             raise Broken(
                 f"is cut off or damaged in the header: it announces {count:,} {what}, "
                 f"and the {left:,} bytes behind it hold {left // least:,} at most"

@@ -15,6 +15,9 @@ from workbench.setup import Setup
 from workbench.values import FrozenJSON
 
 
+ENCODER_DECODERS = ("t5",)
+
+
 class ModelFile(NamedTuple):
     """What is to be loaded.
 
@@ -40,6 +43,12 @@ class ModelFile(NamedTuple):
                 f"{self.header.path} holds a vocabulary and no weights",
                 "scoring and generating need weights; rendering and tokenising work",
                 "use the whole model's file",
+            )
+        if self.header.architecture in ENCODER_DECODERS:
+            raise CannotRun(
+                f"{self.header.path} is an encoder-decoder model ({self.header.architecture})",
+                "scoring and generating run decoder-only models; rendering and tokenising work",
+                "use a decoder-only model",
             )
         if self.header.is_embedding_model:
             raise CannotRun(

@@ -102,4 +102,6 @@ def _environment() -> dict[str, str]:
     """The kernel's environment, with the folder of this package where Python looks for it."""
     root = str(Path(workbench.__file__).parent.parent)
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, root]), "PYTHONUTF8": "1"}
+    # A failed assertion would otherwise call a debugger, whose pages push the assertion out of the log.
+    own = {"PYTHONPATH": os.pathsep.join([*paths, root]), "PYTHONUTF8": "1", "GGML_NO_BACKTRACE": "1"}
+    return {**os.environ, **own}
