@@ -33,6 +33,7 @@ GIVEN = {
     "docs/": "pictures",
     "tests/__init__.py": "lets tests import their neighbours",
     "pyproject.toml": "the package, its extras, and every check's settings with its reasons",
+    "workbench/py.typed": "tells type checkers that the package is typed",
 }
 FOLDED = ("data/requests/", "docs/")
 
