@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from . import filters
 from .formatting import TrackedFormatter
 from .origins import UNKNOWN, Tracked
-from .positions import PositionLexer, SourceMap
+from .positions import Place, PositionLexer, SourceMap
 from .record import Recorder
 from .scalars import SCALARS, tracked_scalar
 
@@ -81,14 +81,24 @@ class Instrumented:
         self.tree = environment._parse(source, None, None)  # noqa: SLF001  `parse` would lose where a syntax error stands
         generator = _Generator(environment, self.source_map)
         generator.visit(self.tree)
+        self._places = generator.places
         code = compile(generator.written.getvalue(), "<template>", "exec")
         namespace: dict[str, Any] = {"environment": environment, "__file__": "<template>"}
         namespace |= {"_literals": generator.literals, "_record": self.recorder}
+        self._namespace = namespace
         exec(code, namespace)  # noqa: S102  this is how jinja2 loads its own compiled templates
         namespace["str_join"] = filters.joined
         self._template = Template._from_namespace(  # noqa: SLF001  `from_code` makes its own namespace
             environment, namespace, environment.make_globals(None)
         )
+
+    def place_of(self, error: BaseException) -> Place | None:
+        """Where in the template `error` was raised: its innermost statement, None where none was running."""
+        line, trace = None, error.__traceback__
+        while trace is not None:
+            line = trace.tb_lineno if trace.tb_frame.f_globals is self._namespace else line
+            trace = trace.tb_next
+        return None if line is None else self._places.get(line)
 
     def run(self, variables: dict[str, Any]) -> Tracked:
         """The text with origins. Errors: whatever the template raises."""
@@ -105,22 +115,27 @@ class _Generator(CodeGenerator):
         super().__init__(environment, None, None, self.written, optimized=False)
         self.literals: list[Tracked] = []
         self._map = source_map
-        self._probes: dict[int, str] = {}
+        self.places: dict[int, Place] = {}  # by line of the generated code
+        self._probes: dict[int, tuple[str, Place]] = {}
 
     def _literal(self, text: str, position: object) -> str:
         self.literals.append(Tracked(text, self._map.literal(text, position)))
         return f"_literals[{len(self.literals) - 1}]"
 
     def _probe(self, node: nodes.Node, method: str, at: nodes.Node, *extra: str) -> None:
-        line, column = self._map.place_of(at) if at is node else self._map.place(at.lineno.offset)  # type: ignore[attr-defined]
-        self._probes[id(node)] = f"_record.{method}({', '.join([str(line), str(column), *extra])}, "
+        place = self._map.place_of(at) if at is node else self._map.place(at.lineno.offset)  # type: ignore[attr-defined]
+        self._probes[id(node)] = (
+            f"_record.{method}({', '.join([str(place.line), str(place.column), *extra])}, ",
+            place,
+        )
 
     def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
         """Jinja's visit, inside the node's probe where it has one."""
         probe = self._probes.pop(id(node), None)
         if probe is None:
             return super().visit(node, *args, **kwargs)
-        self.write(probe)
+        self.write(probe[0])
+        self.places.setdefault(self.code_lineno, probe[1])
         super().visit(node, *args, **kwargs)
         self.write(")")
         return None

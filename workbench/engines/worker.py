@@ -79,7 +79,7 @@ class Worker:
         found = error_of(error)
         if instrumented is None:
             return {"place": {"type": found["type"], "line": None, "column": self._syntax_column(error)}}
-        line, column = instrumented.recorder.place
+        line, column = instrumented.place_of(error) or instrumented.recorder.place
         if found["line"] is not None and found["line"] != line:
             line, column = instrumented.source_map.expression_on(instrumented.tree, found["line"])
         events = instrumented.recorder.events

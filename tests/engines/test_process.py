@@ -1,0 +1,166 @@
+"""The rendering process: it dies and comes back, ends with its parent, and takes turns between threads."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from workbench.conversation import Conversation
+from workbench.engines import ENGINES, Template, engine_named, render
+from workbench.engines.transformers import sandbox
+from workbench.errors import Cancelled, WorkbenchError
+from workbench.progress import Cancel
+from workbench.setup import ENGINE_NAMES
+
+HELLO = Conversation.from_dict({"messages": [{"role": "user", "content": "Hello"}]})
+ECHO = Template("{{ messages[0].content }}")
+LOOP = Template("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}")
+
+
+def gone(pid: int, within_s: float) -> bool:
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_the_process_stays_warm() -> None:
+    render(HELLO, ECHO)
+    pid = sandbox().pid
+    render(HELLO, ECHO)
+    assert sandbox().pid == pid
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT])
+def test_a_process_killed_between_renders_is_replaced(how: signal.Signals) -> None:
+    render(HELLO, ECHO)
+    pid = sandbox().pid
+    assert pid
+    os.kill(pid, how)
+    assert gone(pid, 5)
+    assert render(HELLO, ECHO).text == "Hello"
+    assert sandbox().pid != pid
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_process_killed_in_a_render_is_an_error_value(how: signal.Signals) -> None:
+    render(HELLO, ECHO)
+    pid = sandbox().pid
+    assert pid
+    threading.Timer(0.3, os.kill, (pid, how)).start()
+    result = render(HELLO, LOOP)
+    assert result.error
+    assert result.error.type == "Crash"
+    assert how.name in result.error.message
+    assert render(HELLO, ECHO).text == "Hello"
+
+
+def test_a_render_can_be_cancelled() -> None:
+    cancel = Cancel()
+    threading.Timer(0.2, cancel.set).start()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        render(HELLO, LOOP, cancel=cancel)
+    assert time.monotonic() - began < 0.7
+    assert render(HELLO, ECHO).text == "Hello"
+
+
+def test_threads_get_their_own_answers() -> None:
+    def one(index: int) -> bool:
+        conversation = Conversation.from_dict({"messages": [{"role": "user", "content": f"message {index}"}]})
+        if index % 10 == 0:
+            return render(conversation, Template("{{ raise_exception('x') }}")).error is not None
+        return (
+            render(conversation, Template(f"{index % 7}: {{{{ messages[0].content }}}}")).text
+            == f"{index % 7}: message {index}"
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(one, range(200)))
+
+
+PARENT = """
+import sys, threading
+from workbench.conversation import Conversation
+from workbench.engines import Template, render
+from workbench.engines.transformers import sandbox
+hello = Conversation.from_dict({"messages": [{"role": "user", "content": "Hello"}]})
+render(hello, Template("x"))
+print(sandbox().pid, flush=True)
+if sys.argv[1] == "busy":
+    threading.Thread(target=render, args=(hello, Template(sys.argv[2]))).start()
+    print("busy", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("state", ["idle", "busy", "busy in C"])
+def test_the_process_ends_with_a_killed_parent(state: str) -> None:
+    source = "{{ 10 ** (10 ** 9) }}" if state == "busy in C" else LOOP.text
+    command = [sys.executable, "-c", PARENT, state.split()[0], source]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        if state != "idle":
+            parent.stdout.readline()
+            time.sleep(0.2)
+        parent.kill()
+        parent.wait()
+        assert gone(child, 1.0 if state == "idle" else 4.0)
+
+
+def test_the_process_ends_with_a_parent_that_ends() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PARENT, "idle"], input="", capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stderr == ""
+    assert gone(int(done.stdout), 1.0)
+
+
+def test_the_process_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, workbench.engines.worker\n"
+        "print([name for name in ('numpy', 'pandas', 'llama_cpp', 'transformers', 'plotly') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_fork_of_this_process_gets_a_process_of_its_own() -> None:
+    render(HELLO, ECHO)
+    code = (
+        "import os\n"
+        "from workbench.conversation import Conversation\n"
+        "from workbench.engines import Template, render\n"
+        "from workbench.engines.transformers import sandbox\n"
+        "c = Conversation.from_dict({'messages': [{'role': 'user', 'content': 'Hello'}]})\n"
+        "render(c, Template('x')); mine = sandbox().pid\n"
+        "child = os.fork()\n"
+        "text = render(c, Template('y')).text\n"
+        "same = sandbox().pid == mine\n"
+        "if not child: os._exit(0 if text == 'y' and not same else 1)\n"
+        "assert os.waitpid(child, 0)[1] == 0 and text == 'y' and same\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=60)
+
+
+def test_engines_are_known_names_and_unknown_ones_are_refused() -> None:
+    assert {engine.name for engine in ENGINES} <= set(ENGINE_NAMES)
+    assert "jinja2" in engine_named("transformers").version()
+    with pytest.raises(WorkbenchError, match="available: transformers"):
+        render(HELLO, ECHO, engine="nothing")
+    with pytest.raises(WorkbenchError, match="ISO time"):
+        render(HELLO, ECHO, clock="yesterday")
