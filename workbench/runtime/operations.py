@@ -93,7 +93,7 @@ def score(session: Session, request: Request) -> Answer:
     rows = Rows(len(ids), scorer.top_k)
     known = _known_rows(session, ids, scorer.top_k)
     start = session.keep_prefix(ids, min([known, *wanted, len(ids)]))
-    if session.rows is not None:
+    if session.rows is not None and start:
         rows.take(session.rows, start)
     kept_rows: dict[int, Array] = {}
     session.evaluated = 0
