@@ -102,6 +102,7 @@ BROKEN = [
     ('{"name": "", "arguments": {}}', '"name"'),
     ('{"name": 3, "arguments": {}}', '"name"'),
     ('{"name": "f", "arguments": {"a": NaN}}', "NaN is not a JSON number"),
+    ('{"name": "f", "arguments": {"a": 1e999}}', "1e999 is larger than a number can be"),
 ]
 
 

@@ -83,13 +83,13 @@ def _tokens(result: Trace, elapsed: dict[str, Any]) -> list[str]:
     tokens, scores = result.tokens, result.scores
     assert tokens is not None
     added = dict(tokens.added)
-    rows: list[tuple[Any, ...]] = [("", "id", "token", "type", "log-prob", "rank", "")]
+    head = ("", "id", "token", "type") + (("log-prob", "rank") if scores is not None else ()) + ("",)
+    rows: list[tuple[Any, ...]] = [head]
     for i in range(min(len(tokens), ROWS)):
-        scored = scores is not None and i > 0
-        logprob = float(scores.logprob[i - 1]) if scored and scores is not None else ""
-        rank = int(scores.rank[i - 1]) if scored and scores is not None else ""
-        by = f"added by {added[i]}" if i in added else ""
-        rows.append((i, int(tokens.ids[i]), f"[{show_bytes(tokens.pieces[i])}]", tokens.types[i], logprob, rank, by))
+        row: tuple[Any, ...] = (i, int(tokens.ids[i]), f"[{show_bytes(tokens.pieces[i])}]", tokens.types[i])
+        if scores is not None:  # row i - 1 is about the token at i; nothing stands before the first
+            row += (float(scores.logprob[i - 1]), int(scores.rank[i - 1])) if i else ("", "")
+        rows.append((*row, f"added: {added[i]}" if i in added else ""))
     lines = [heading("Tokens", f"{len(tokens):,}", elapsed.get("tokens")), *table(rows)]
     if len(tokens) > ROWS:
         lines.append(f"  … {len(tokens) - ROWS:,} more; --json has them all")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 import warnings
 from collections import Counter
@@ -92,11 +93,18 @@ def _decoder(duplicates: list[str], *, strict: bool) -> json.JSONDecoder:
             duplicates.extend(key for key, count in counts.items() if count > 1)
         return found
 
-    return json.JSONDecoder(object_pairs_hook=pairs, parse_constant=_refuse, strict=strict)
+    return json.JSONDecoder(object_pairs_hook=pairs, parse_constant=_refuse, parse_float=_finite, strict=strict)
 
 
 def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"{number} is larger than a number can be")
+    return value
 
 
 def _said(duplicates: list[str]) -> tuple[str, ...]:
