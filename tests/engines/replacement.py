@@ -50,7 +50,7 @@ def _below(value: Any, keys: tuple[Any, ...], path: str) -> Iterator[Field]:
 
 
 def reshaped(value: Any) -> Any:
-    """Another value of the same shape: letters stay letters of their case, digits digits, tags and all else as they are."""
+    """Another value of the same shape: letters stay letters of their case, digits digits, tags as they are."""
     if isinstance(value, int):
         return int(reshaped(str(value)))
     if isinstance(value, float):

@@ -29,7 +29,7 @@ def gone(pid: int, within_s: float) -> bool:
     end = time.monotonic() + within_s
     while time.monotonic() < end:
         try:
-            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split(maxsplit=1)[0]
         except OSError:
             return True
         if state == "Z":
@@ -111,7 +111,7 @@ sys.stdin.read()
 @pytest.mark.parametrize("state", ["idle", "busy", "busy in C"])
 def test_the_process_ends_with_a_killed_parent(state: str) -> None:
     source = "{{ 10 ** (10 ** 9) }}" if state == "busy in C" else LOOP.text
-    command = [sys.executable, "-c", PARENT, state.split()[0], source]
+    command = [sys.executable, "-c", PARENT, state.split(maxsplit=1)[0], source]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         child = int(parent.stdout.readline())

@@ -21,6 +21,7 @@ class Style(NamedTuple):
     indent: str | None
     scalar: Callable[[Any], str]
     per_character: bool  # whether a text's parts can be written one by one
+    tuples: bool  # whether a tuple is written as one
 
 
 def json_text(value: Any, ensure_ascii: Any, indent: Any, separators: Any, sort_keys: Any) -> Tracked:
@@ -31,13 +32,13 @@ def json_text(value: Any, ensure_ascii: Any, indent: Any, separators: Any, sort_
     default = (", ", ": ") if indent is None else (",", ": ")
     between, colon = separators if separators is not None else default
     step = " " * indent if isinstance(indent, int) else indent
-    style = Style(between, colon, step, lambda item: json.dumps(item, ensure_ascii=ascii_only), True)
+    style = Style(between, colon, step, lambda item: json.dumps(item, ensure_ascii=ascii_only), True, False)
     return _tracked(text, value, style, in_order)
 
 
 def python_text(value: Any) -> Tracked:
     """`str` of a tracked dict, list or tuple."""
-    return _tracked(str(unwrap(value)), value, Style(", ", ": ", None, repr, False), False)
+    return _tracked(str(unwrap(value)), value, Style(", ", ": ", None, repr, False, True), False)
 
 
 def _tracked(text: str, value: Any, style: Style, in_order: Any) -> Tracked:
@@ -65,7 +66,9 @@ def _walk(value: Any, style: Style, newline: str, in_order: bool) -> Iterator[Pi
             "{}", value, [(h, item) for h, (_, item) in zip(heads, items, strict=True)], style, newline, in_order
         )
     elif isinstance(value, list | tuple):
-        yield from _series("[]", value, [([], item) for item in value], style, newline, in_order)
+        closing = ",)" if len(value) == 1 else ")"
+        brackets = f"({closing}" if style.tuples and isinstance(value, tuple) else "[]"
+        yield from _series(brackets, value, [([], item) for item in value], style, newline, in_order)
     else:
         yield style.scalar(unwrap(value)), dumped(source_of(value)) if isinstance(value, SCALARS) else source_of(value)
 
@@ -80,7 +83,7 @@ def _series(
         yield (style.between if index else "") + (inner if items else ""), source
         yield from head
         yield from _walk(item, style, inner or newline, in_order)
-    yield (newline if items and style.indent is not None else "") + brackets[1], source
+    yield (newline if items and style.indent is not None else "") + brackets[1:], source
 
 
 def _container(value: Any) -> Source:

@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from . import filters
 from .formatting import TrackedFormatter
-from .origins import UNKNOWN, Tracked
+from .origins import UNKNOWN, Source, Tracked
 from .positions import Place, PositionLexer, SourceMap
 from .record import Recorder
 from .scalars import SCALARS, tracked_scalar
@@ -113,7 +113,8 @@ class _Generator(CodeGenerator):
     def __init__(self, environment: Environment, source_map: SourceMap) -> None:
         self.written = StringIO()
         super().__init__(environment, None, None, self.written, optimized=False)
-        self.literals: list[Tracked] = []
+        self.literals: list[Any] = []
+        self._items: set[int] = set()
         self._map = source_map
         self.places: dict[int, Place] = {}  # by line of the generated code
         self._probes: dict[int, tuple[str, Place]] = {}
@@ -144,8 +145,27 @@ class _Generator(CodeGenerator):
         """A constant; a text one with the place of its literal."""
         if isinstance(node.value, str):
             self.write(self._literal(node.value, node.lineno))
+        elif id(node) in self._items and (node.value is None or isinstance(node.value, bool)):
+            place = self._map.place_of(node)
+            self.literals.append(tracked_scalar(node.value, Source("template", line=place.line, column=place.column)))
+            self.write(f"_literals[{len(self.literals) - 1}]")
         else:
             super().visit_Const(node, frame)
+
+    def visit_List(self, node: nodes.List, frame: Frame) -> None:
+        """A list; true, false and none in it are known to be the template's."""
+        self._items.update(map(id, node.items))
+        super().visit_List(node, frame)
+
+    def visit_Tuple(self, node: nodes.Tuple, frame: Frame) -> None:
+        """A tuple, the same."""
+        self._items.update(map(id, node.items))
+        super().visit_Tuple(node, frame)
+
+    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:
+        """A dict, the same."""
+        self._items.update(id(pair.value) for pair in node.items)
+        super().visit_Dict(node, frame)
 
     def visit_TemplateData(self, node: nodes.TemplateData, frame: Frame) -> None:
         """Text between tags."""

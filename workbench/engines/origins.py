@@ -49,9 +49,9 @@ def runs_of(text: str) -> Runs:
 
 def cut(runs: Runs, start: int, stop: int) -> Runs:
     """The runs of text[start:stop], 0 <= start <= stop."""
-    result = []
+    result: list[Run] = []
     at = 0
-    for piece in runs:
+    for piece in runs if stop > start else ():
         length, source, offset, event = piece
         end = at + length
         if at >= stop:

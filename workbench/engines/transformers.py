@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.util import find_spec
-
 from typing import TYPE_CHECKING, Any
 
 from workbench.engines.base import Job

@@ -139,10 +139,15 @@ def tracked_variables(body: Any, special: dict[str, str]) -> dict[str, Any]:
         **{name: Tracked(text, run(text, Source("default", name, text), 0)) for name, text in special.items()},
         **{str.__getitem__(name, slice(None)): value for name, value in kwargs.items()},
         "messages": _aliased(wrap(given.messages, "messages")),
-        "tools": None if given.tools is None else wrap(given.tools, "tools", "tool"),
-        "documents": None if given.documents is None else wrap(given.documents, "documents"),
+        "tools": _or_none(given.tools, "tools", "tool"),
+        "documents": _or_none(given.documents, "documents", "message"),
         "add_generation_prompt": tracked_scalar(given.add_generation_prompt, asked),
     }
+
+
+def _or_none(value: Any, name: str, origin: str) -> Any:
+    """A list of the request, or the null that the engine passes in its place."""
+    return wrap(value, name, "default" if value is None else origin)
 
 
 def _aliased(messages: Any) -> TrackedList:
