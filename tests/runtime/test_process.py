@@ -59,8 +59,11 @@ CASES = [(name, operation) for name in ("SIGSEGV", "SIGABRT", "SIGKILL") for ope
 
 
 @pytest.mark.parametrize(("name", "operation"), CASES)
-def test_a_killed_process_is_an_error_value_and_the_next_call_works(make_host, tiny_model, name, operation):
-    host = make_host(tiny_model, runtime={"n_ubatch": 1, "n_batch": 1, "n_ctx": 512})
+@pytest.mark.model
+def test_a_killed_process_is_an_error_value_and_the_next_call_works(make_host, tiny_model, demo_model, name, operation):
+    # Loading the tiny model is over too soon to be hit.
+    path = demo_model if operation == "load" else tiny_model
+    host = make_host(path, runtime={"n_ubatch": 1, "n_batch": 1, "n_ctx": 512, "use_mmap": False})
     phase = {"load": "loading the model", "score": "scoring", "generate": "generating"}[operation]
     for _ in range(7):
         if operation != "load":
@@ -71,12 +74,9 @@ def test_a_killed_process_is_an_error_value_and_the_next_call_works(make_host, t
         died = caught.value
         assert killer.sent
         assert (died.signal, died.exit_code, died.operation) == (name, None, phase)
-        assert str(tiny_model) in died.settings
+        assert path.name in died.settings
         assert died.log
         assert re.search(f"ended by {name} while it was in: {phase}", str(died))
-        if operation == "load":
-            host.tokenize("the")
-            host.close()
     assert len(host.score([10, 11])) == 2
     assert host.pid
 
@@ -155,14 +155,14 @@ def test_cancel_is_quick_and_keeps_the_model(demo, operation):
 
 @pytest.mark.model
 def test_what_a_cancelled_pass_left_is_not_used(demo):
-    ids = [100 + i % 1000 for i in range(1500)]
+    ids = [100 + i % 1000 for i in range(1200)]
     demo.score([0])
     cancel, _ = cancel_after(0.5)
     with pytest.raises(Cancelled):
         demo.score(ids, cancel=cancel)
-    resumed = demo.score(ids[:600])
+    resumed = demo.score(ids[:200])
     demo.score([0])
-    fresh = demo.score(ids[:600])
+    fresh = demo.score(ids[:200])
     assert abs(resumed.logprob[:-1] - fresh.logprob[:-1]).max() < 0.05
 
 

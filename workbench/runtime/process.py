@@ -58,11 +58,7 @@ class Process:
         """Close the pipe, which ends the process; kill it where that does not help."""
         with contextlib.suppress(OSError):  # it is gone already
             self._popen.stdin.close()  # type: ignore[union-attr]  # opened above
-        try:
-            self._popen.wait(END_WAIT_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._log_thread.join(END_WAIT_S)
+        self._reap()
 
     def kill(self) -> None:
         """End it now."""
@@ -71,23 +67,30 @@ class Process:
 
     def autopsy(self) -> tuple[str | None, int | None]:
         """How it ended: (signal name, None) or (None, exit code). Waits for the end and for its last log lines."""
+        code = self._reap()
+        if code >= 0:
+            return None, code
+        return signal_name(-code), None
+
+    def _reap(self) -> int:
+        """Wait for the end, read what is left in the pipes, close them; the exit code, negative for a signal."""
         try:
             code = self._popen.wait(END_WAIT_S)
         except subprocess.TimeoutExpired:
             self.kill()
             code = self._popen.returncode
         self._log_thread.join(END_WAIT_S)
-        if code >= 0:
-            return None, code
-        return signal_name(-code), None
+        with contextlib.suppress(OSError):
+            self._popen.stdin.close()  # type: ignore[union-attr]  # opened above
+        return code
 
     def _read(self) -> None:
-        stream = self._popen.stdout
-        try:
-            while True:
-                self.inbox.put(read_frame(stream))  # type: ignore[arg-type]  # typed IO[bytes]
-        except (EOFError, OSError, ValueError):
-            self.inbox.put(None)
+        with self._popen.stdout as stream:  # type: ignore[union-attr]  # opened above
+            try:
+                while True:
+                    self.inbox.put(read_frame(stream))  # type: ignore[arg-type]  # typed IO[bytes]
+            except (EOFError, OSError, ValueError):
+                self.inbox.put(None)
 
 
 def signal_name(number: int) -> str:
