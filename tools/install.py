@@ -20,13 +20,14 @@ sys.path.insert(0, str(ROOT))
 import llama_wheel
 from llama_wheel import SetupError
 
-from workbench.data import cache_dir
+from workbench.data import DEMO_MODEL, cache_dir
 
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
 STAMPS = VENV / "setup-stamps.json"
 CONSTRAINTS = ROOT / "constraints.txt"
 EXTRAS = "lab,test,dev"
+UNFINISHED = "installed, not checked yet"  # an interrupted run goes on from there
 
 
 def main() -> int:
@@ -71,14 +72,15 @@ def install_llama(stamps: dict[str, str]) -> Path | None:
     One that the user installed by hand stays, and so does one built with flags that this shell no longer has.
     """
     version = pinned("llama-cpp-python")
-    installed = version_in_venv("llama-cpp-python")
-    built = stamps.get("llama")
-    if installed and not built:
-        return None
+    installed, built = version_in_venv("llama-cpp-python"), stamps.get("llama")
+    if installed and built is None:
+        return None  # the user's own
     asked = os.environ.get("CMAKE_ARGS") or os.environ.get(llama_wheel.OWN_WHEEL)
-    if installed and built and built == (build_key(version) if asked else built) and stamps.get("pinned") == version:
+    as_asked = built == build_key(version) if asked else built != UNFINISHED
+    if installed and as_asked and stamps.get("pinned") == version:
         return None
     wheel = llama_wheel.find_or_build(version, PYTHON, cache_dir(), say)
+    remember(stamps, llama=UNFINISHED)
     pip("install", "--quiet", "--no-deps", "--force-reinstall", str(wheel))
     return wheel
 
@@ -103,7 +105,7 @@ def check_llama(wheel: Path, stamps: dict[str, str]) -> None:
 
 def install_packages(stamps: dict[str, str]) -> None:
     """The package itself, editable, with all extras, everything pinned by `constraints.txt`."""
-    contents = [(ROOT / "pyproject.toml").read_bytes(), CONSTRAINTS.read_bytes(), f"{ROOT} {sys.version}".encode()]
+    contents = [(ROOT / "pyproject.toml").read_bytes(), CONSTRAINTS.read_bytes(), str(ROOT).encode()]
     wanted = hashlib.sha256(b"\0".join(contents)).hexdigest()
     if stamps.get("packages") == wanted and works(PYTHON, "-c", "import workbench, pytest, jupyterlab"):
         return
@@ -119,7 +121,7 @@ def install_packages(stamps: dict[str, str]) -> None:
 
 def fetch_model() -> None:
     """The demo model, by the package's own means."""
-    if (cache_dir() / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf").is_file():
+    if (cache_dir() / "models" / DEMO_MODEL).is_file():
         return
     say("fetching the demo model (98 MB)")
     if subprocess.run([str(PYTHON), "-m", "workbench.demo_model"], check=False, stdout=subprocess.DEVNULL).returncode:

@@ -34,6 +34,51 @@ def program(path, text):
     return path
 
 
+@pytest.fixture
+def install(llama_wheel, monkeypatch, tmp_path):
+    """The set-up with its cache, stamps, pip and installed version faked; `pip` calls are listed in `ran`."""
+    monkeypatch.setitem(sys.modules, "llama_wheel", llama_wheel)
+    module = load("install", monkeypatch)
+    monkeypatch.setattr(module, "STAMPS", tmp_path / "stamps.json")
+    monkeypatch.setattr(module, "PYTHON", PYTHON)
+    monkeypatch.setattr(module, "pinned", lambda name: "0.3.36")
+    monkeypatch.setattr(module, "ran", [], raising=False)
+    monkeypatch.setattr(module, "pip", lambda *arguments: module.ran.append(arguments))
+    monkeypatch.setattr(llama_wheel, "find_or_build", lambda *arguments: tmp_path / "built.whl")
+    return module
+
+
+def test_a_fresh_machine_gets_a_build_that_is_then_checked(install, monkeypatch):
+    monkeypatch.setattr(install, "version_in_venv", lambda name: None)
+    assert install.install_llama({}) is not None
+    assert len(install.ran) == 1
+    assert install.read_stamps() == {"llama": install.UNFINISHED}
+
+
+KEPT = [
+    ({}, None, True),  # installed by hand: nothing is known of it
+    ({}, "-DGGML_CUDA=ON", True),
+    ({"llama": "KEY", "pinned": "0.3.36"}, None, True),
+    ({"llama": "built with CUDA in another shell", "pinned": "0.3.36"}, None, True),
+    ({"llama": "built for the processor alone", "pinned": "0.3.36"}, "-DGGML_CUDA=ON", False),
+    ({"llama": "KEY", "pinned": "0.3.36"}, "-DGGML_CUDA=ON", True),
+    ({"llama": "KEY", "pinned": "0.3.35"}, None, False),
+    ({"llama": "installed, not checked yet", "pinned": "0.3.36"}, None, False),
+]
+
+
+@pytest.mark.parametrize(("stamps", "flags", "kept"), KEPT)
+def test_what_is_installed_stays_unless_something_else_is_asked_for(
+    install, llama_wheel, monkeypatch, stamps, flags, kept
+):
+    monkeypatch.setattr(install, "version_in_venv", lambda name: "0.3.36")
+    monkeypatch.setattr(llama_wheel, "key", lambda version, python: "KEY")
+    if flags:
+        monkeypatch.setenv("CMAKE_ARGS", flags)
+    assert (install.install_llama(dict(stamps)) is None) == kept
+    assert (install.ran == []) == kept
+
+
 FLAGS = [
     (None, "-DGGML_RPC=ON"),
     ("", "-DGGML_RPC=ON"),
