@@ -115,11 +115,15 @@ IDLE = """() => {
 ALL_RAN = """() => {
   const panel = window.jupyterapp.shell.currentWidget;
   const cells = panel.content.widgets.filter((c) => c.model.type === 'code' && c.model.sharedModel.getSource().trim());
-  return panel.sessionContext.session.kernel.status === 'idle' && cells.every((c) => c.model.executionCount !== null);
+  const failed = cells.some((c) => c.model.outputs.toJSON().some((o) => o.output_type === 'error'));
+  const idle = panel.sessionContext.session.kernel.status === 'idle';
+  return idle && (failed || cells.every((c) => c.model.executionCount !== null));
 }"""
 ERRORS = """() => window.jupyterapp.shell.currentWidget.content.widgets
   .filter((c) => c.model.type === 'code')
-  .flatMap((c) => c.model.outputs.toJSON().filter((o) => o.output_type === 'error').map((o) => o.ename + ': ' + o.evalue))"""
+  .flatMap((c) => c.model.outputs.toJSON())
+  .filter((o) => o.output_type === 'error')
+  .map((o) => o.ename + ': ' + o.evalue)"""
 
 
 def open_notebook(page: Page, lab: Lab, notebook: str) -> None:

@@ -23,7 +23,7 @@ from workbench.stages import (
     ToolCall,
 )
 
-HOSTILE = "<x> </script><img src=x onerror=alert(1)> \U0001f469‍\U0001f680 ‮abc"
+HOSTILE = "<x> </script><img src=x onerror=alert(1)> \U0001f469\u200d\U0001f680 \u202eabc"
 
 
 def stages(content: str = "Where is <Paris>?", answer: str = "In France.") -> dict[str, Any]:

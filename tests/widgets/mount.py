@@ -31,7 +31,12 @@ MOUNT = """async ([source, css]) => {
   document.body.replaceChildren(el);
   window.unmount = module.default.render({ model: window.model, el });
 }"""
-DARK = "body { background: #111; --jp-layout-color1: #1b1e23; --jp-layout-color2: #24282f; --jp-ui-font-color1: #e6e9ee; --jp-ui-font-color2: #a2acb9; --jp-border-color2: #3b424d; }"
+DARK = """
+body {
+  background: #111; --jp-layout-color1: #1b1e23; --jp-layout-color2: #24282f; --jp-border-color2: #3b424d;
+  --jp-ui-font-color1: #e6e9ee; --jp-ui-font-color2: #a2acb9;
+}
+"""
 
 
 def mount(page: Page, *, theme: str = "light", extra: str = "") -> None:

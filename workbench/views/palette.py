@@ -34,7 +34,7 @@ PROBABILITIES: tuple[tuple[float, str, Pair], ...] = (
     (0.1, "10–50 %", ("#fbf3cf", "#463a05")),
     (0.01, "1–10 %", ("#fbd995", "#4a2d00")),
     (0.001, "0.1–1 %", ("#f5ab6f", "#401a00")),
-    (0.0, "< 0.1 %", ("#cf4a3c", "#ffffff")),
+    (0.0, "< 0.1 %", ("#c33f31", "#ffffff")),
 )
 
 TYPES: dict[str, str] = {

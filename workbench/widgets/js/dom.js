@@ -46,8 +46,8 @@ class Chunks {
   drawVisible() {
     const until = this.box.scrollTop + (this.box.clientHeight || 300);
     for (const chunk of this.chunks) {
-      if (chunk.el.offsetTop - this.box.offsetTop > until) break;
-      if (chunk.el.offsetTop - this.box.offsetTop + chunk.el.offsetHeight >= this.box.scrollTop) this.draw(chunk);
+      if (chunk.el.offsetTop > until) break; // from the top of the box: it is positioned
+      if (chunk.el.offsetTop + chunk.el.offsetHeight >= this.box.scrollTop) this.draw(chunk);
     }
   }
 

@@ -46,9 +46,12 @@ class Inspector {
   // The template's line that wrote the first selected character.
   source({ text }, { rendered }, template) {
     if (!text.length || !template) return null;
-    const line = spansIn(rendered, text[0][0], text[0][1])[0]?.line;
+    const { line, column } = spansIn(rendered, text[0][0], text[0][1])[0] ?? {};
     if (!(line > 0)) return null;
-    const source = template.split("\n")[line - 1] ?? "";
-    return h("div", { class: "wb-source" }, h("b", { text: `template line ${line}` }), h("code", { text: visibleText(source.slice(0, 400)) }));
+    const source = Array.from(template.split("\n")[line - 1] ?? "");
+    const from = Math.max(0, column - 1);
+    const part = (a, b) => visibleText(source.slice(a, b).join(""));
+    const before = (from > 40 ? "…" : "") + part(Math.max(0, from - 40), from);
+    return h("div", { class: "wb-source" }, h("b", { text: `template line ${line}` }), h("code", {}, h("span", { class: "wb-quiet", text: before }), part(from, from + 300)));
   }
 }

@@ -35,6 +35,7 @@ function selectText(stages, start, end) {
 
 function selectToken(stages, i) {
   const { rendered, tokens } = stages;
+  if (!tokens || i >= tokens.ids.length) return nothing();
   const [start, end] = [tokens.spans[2 * i], tokens.spans[2 * i + 1]];
   const text = start >= 0 && end > start ? [[start, end]] : [];
   return { ...nothing(), from: "tokens", text, tokens: [i], fields: text.length ? fieldsIn(rendered, start, end) : [] };

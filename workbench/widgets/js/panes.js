@@ -198,8 +198,10 @@ const ORIGIN_WORDS = { template: "template", message: "message", tool: "tool", d
 
 function spanWords(s) {
   if (!s) return "origin unknown";
-  const where = s.path ? visibleText(s.path) + (s.offset >= 0 ? ` from character ${s.offset}` : "") : ORIGIN_WORDS[s.origin];
-  return `${s.origin}: ${where}${s.verbatim ? "" : ", changed on the way"}${s.line > 0 ? `; template line ${s.line}, column ${s.column}` : ""}`;
+  const parts = [s.path ? visibleText(s.path) + (s.offset > 0 ? ` from character ${s.offset}` : "") : s.origin === "template" ? "" : ORIGIN_WORDS[s.origin]];
+  if (!s.verbatim) parts.push("changed on the way");
+  if (s.line > 0) parts.push(`template line ${s.line}, column ${s.column}`);
+  return parts.filter(Boolean).join(", ");
 }
 
 const TYPE_WORDS = { normal: "normal", unknown: "unknown", control: "control", user_defined: "user-defined", unused: "unused", byte: "byte" };
