@@ -63,7 +63,7 @@ call {{ call.function.name }}{{ call.function.arguments if call.function.argumen
 {{- m.content.upper() }}|{{ m.content | lower }}|{{ m.content.swapcase() }}|{{ m.content | capitalize }}|{{ m.content * 2 }}|
 {{- '%s says %s (%d)' % (m.role, m.content, loop.index) }}|{{ '{} and {x}'.format(m.role, x=m.content) }}|
 {{- m.content | center(30) }}|{{ m.content.ljust(20, '.') }}|{{ m.content | truncate(9) }}|{{ m.content | e }}|
-{{- m.content.removeprefix('Hel') }}|{{ m.content.replace(' ', m.role) }}|{{ m.content | list | join('·') }}|
+{{- m.content.removesuffix('.') }}|{{ m.content.replace(' ', m.role) }}|{{ m.content | list | join('·') }}|
 {{- m.content | wordwrap(5) }}|{{ m.content | first }}{{ m.content | last }}
 {%- endfor %}
 """,

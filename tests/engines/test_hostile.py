@@ -111,7 +111,7 @@ def test_deep_nesting_never_takes_the_kernel(source: str) -> None:
 
 def counting(inner: int) -> str:
     return (
-        "{% set ns = namespace(n=0) %}{% for i in range(99999) %}{% for j in range(" + str(inner) + ") %}"
+        "{% set ns = namespace(n=0) %}{% for i in range(9999) %}{% for j in range(" + str(inner) + ") %}"
         "{% set ns.n = ns.n + j %}{% endfor %}{% endfor %}{{ ns.n }}"
     )
 
@@ -124,7 +124,7 @@ def test_a_slow_second_pass_does_not_cost_the_text() -> None:
     began = time.monotonic()
     result = render(HELLO, Template(counting(inner)))
     assert time.monotonic() - began < LIMIT_S + 0.5
-    assert result.text == str(99999 * sum(range(inner)))
+    assert result.text == str(9999 * sum(range(inner)))
     assert [span.origin for span in result.spans] == ["unknown"]
     assert "2 s" in result.notes[0]
     still_works()

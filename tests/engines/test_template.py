@@ -66,7 +66,7 @@ def test_metadata_of_the_setup_wins() -> None:
 
 
 def test_no_template_says_what_to_do() -> None:
-    with pytest.raises(CannotRun, match="has no chat template.*template.source"):
+    with pytest.raises(CannotRun, match=r"has no chat template.*template\.source"):
         resolved(Bare(), model="m.gguf")
     with pytest.raises(CannotRun, match="has no chat template"):
         resolved(Head(), metadata={"tokenizer.chat_template": None, "tokenizer.chat_template.tool_use": None})

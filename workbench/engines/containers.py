@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from .origins import Source, Tracked, run
+from .origins import Source, Tracked
 from .scalars import tracked_scalar, untracked
 
 _TOOL = re.compile(r"tools\[\d+\]")
@@ -40,11 +40,14 @@ class TrackedList(list[Any]):
 def wrap(value: Any, path: str, origin: str = "message") -> Any:
     """A JSON value with every text, number and container in it tracked as `path` and what follows it."""
     if isinstance(value, str):
-        return Tracked(value, run(value, Source(origin, path, value), 0))
+        return Tracked(value, ((len(value), Source(origin, path, value), 0, None),))
     if isinstance(value, dict):
         source = Source(origin, path)
         result = TrackedDict(
-            {Tracked(key, run(key, source)): wrap(item, step(path, key), origin) for key, item in value.items()}
+            {
+                Tracked(key, ((len(key), source, -1, None),)): wrap(item, step(path, key), origin)
+                for key, item in value.items()
+            }
         )
         result.source_ = source
         return result

@@ -95,9 +95,12 @@ def _text(value: str, style: Style) -> Iterator[Piece]:
     runs = runs_of(value)
     written = style.scalar(plain)
     if not runs:
-        yield written, COMPUTED if isinstance(value, Tracked) else UNKNOWN
+        yield written, UNKNOWN
         return
-    if not style.per_character or len(runs) == 1:
+    if len(runs) == 1 or not plain:
+        yield written, dumped(runs[0][1])
+        return
+    if not style.per_character:
         yield written, dumped(spread(plain, runs)[0][1])
         return
     at = 0

@@ -19,7 +19,6 @@ from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace, pass_eval_context
 
-FOLLOWS = "transformers 5.23.0"
 # https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/utils/chat_template_utils.py#L676
 REASONING_FIELDS = ("reasoning_content", "thinking", "reasoning")
 

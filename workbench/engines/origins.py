@@ -32,7 +32,8 @@ class Source:
 UNKNOWN = Source("unknown")
 COMPUTED = Source("template")  # written by the template without a literal of its own, such as a loop index
 
-# length in code points, source, offset in the source's text (-1: changed on the way), the output event that wrote it
+# length in code points (0 for an empty field, so that a dump of it knows where it is from), source, offset in the
+# source's text (-1: changed on the way), the output event that wrote it
 Run = tuple[int, Source, int, Any]
 Runs = tuple[Run, ...]
 
@@ -87,8 +88,8 @@ def changed(runs: Runs) -> Runs:
 
 def spread(text: str, runs: Runs) -> Runs:
     """Runs for a text made of all of `runs` in a way that is not known: their source where it is one, else unknown."""
-    sources = {id(piece[1]) for piece in runs}
-    return run(text, runs[0][1] if len(sources) == 1 else UNKNOWN)
+    sources = {id(piece[1]): piece[1] for piece in runs if piece[0]} or {id(piece[1]): piece[1] for piece in runs}
+    return run(text, next(iter(sources.values())) if len(sources) == 1 else UNKNOWN)
 
 
 class Tracked(str):

@@ -96,9 +96,7 @@ class SourceMap:
 
     def literal(self, text: str, position: object) -> Runs:
         """The runs of a literal: verbatim where the source has the same text, escapes at their own place."""
-        if not text:
-            return ()
-        if not isinstance(position, Position):
+        if not text or not isinstance(position, Position):
             return ((len(text), Source("template"), -1, None),)
         offset = position.offset
         if self.text.startswith(text, offset):

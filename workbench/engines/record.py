@@ -119,6 +119,8 @@ def spans_of(text: Tracked, source_map: SourceMap) -> list[Row]:
     at = 0
     last: tuple[Any, ...] = ()
     for length, source, offset, event in _merged(text.runs_):
+        if not length:
+            continue
         if event is not None:
             _widen(event, at, at + length)
         row = _row(plain, at, at + length, source, offset, event, source_map)
