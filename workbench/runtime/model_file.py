@@ -14,7 +14,6 @@ from workbench.runtime.cost import part
 from workbench.setup import Setup
 from workbench.values import FrozenJSON
 
-
 ENCODER_DECODERS = ("t5",)
 
 

@@ -89,7 +89,7 @@ def score(session: Session, request: Request) -> Answer:
     _open(session, request)
     _check_prompt(session, ids)
     n_vocab = session.vocabulary.n_vocab if session.vocabulary else 0
-    scorer = Scorer(n_vocab, top_k)
+    scorer = Scorer(n_vocab, top_k, n_threads=request.runtime["n_threads"])
     rows = Rows(len(ids), scorer.top_k)
     known = _known_rows(session, ids, scorer.top_k)
     start = session.keep_prefix(ids, min([known, *wanted, len(ids)]))

@@ -6,6 +6,8 @@ not depend on the prompt's length. Shapes: r rows in a block, v ids, k candidate
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 BLOCK_VALUES = 1 << 19  # logits worked on at once: 2 MiB of float32, so that the passes stay in the cache
 STRIPE = 64  # ids that share one maximum in the search for candidates
+MAX_THREADS = 8  # each has 4 MiB of working memory
 TINY = np.float32(-1e30)
 
 
@@ -41,30 +44,46 @@ class Rows:
             array[:n] = source[:, :k] if source.ndim == 2 else source
 
 
-class Scorer:
-    """Scores blocks of logits of one vocabulary size; its buffers are used again."""
+class Buffers(threading.local):
+    """Working memory of one thread, used again for every block."""
 
-    def __init__(self, n_vocab: int, top_k: int) -> None:
+    def __init__(self, block: int, n_vocab: int) -> None:
+        self.shifted = np.empty((block, n_vocab), np.float32)
+        self.exp = np.empty((block, n_vocab), np.float32)
+        self.above = np.empty((block, n_vocab), bool)
+
+
+class Scorer:
+    """Scores blocks of logits of one vocabulary size on `n_threads` threads (numpy lets go of the interpreter)."""
+
+    def __init__(self, n_vocab: int, top_k: int, *, n_threads: int = 1) -> None:
         self.n_vocab = n_vocab
+        self._pool = ThreadPoolExecutor(min(n_threads, MAX_THREADS)) if n_threads > 1 else None
         self.top_k = max(1, min(top_k, n_vocab))
         self.block = max(1, BLOCK_VALUES // n_vocab)
-        self._shifted = np.empty((self.block, n_vocab), np.float32)
-        self._exp = np.empty((self.block, n_vocab), np.float32)
-        self._above = np.empty((self.block, n_vocab), bool)
+        self._buffers = Buffers(self.block, n_vocab)
         # One stripe is the ids {j, j + width, j + 2 width, ...}: maxima over stripes are plain row operations.
         self._width = max(1, n_vocab // STRIPE)
 
     def score(self, logits: Array, targets: Array, rows: Rows, at: int) -> None:
         """Fill rows [at, at + r) from `logits` (r, v) float32; `targets` (r,) is the id that follows, -1 for none."""
-        for start in range(0, len(logits), self.block):
+
+        def one(start: int) -> None:
             stop = min(start + self.block, len(logits))
             self._score_block(logits[start:stop], targets[start:stop], rows, slice(at + start, at + stop))
+
+        starts = range(0, len(logits), self.block)
+        if self._pool is None or len(starts) == 1:
+            for start in starts:
+                one(start)
+            return
+        list(self._pool.map(one, starts))
 
     def _score_block(self, x: Array, targets: Array, rows: Rows, to: slice) -> None:
         r = len(x)
         stripes = self._stripe_maxima(x)  # (r, width + 1)
         peak = stripes.max(axis=1)  # (r,)
-        shifted, exp = self._shifted[:r], self._exp[:r]
+        shifted, exp = self._buffers.shifted[:r], self._buffers.exp[:r]
         np.subtract(x, peak[:, None], out=shifted)
         np.exp(shifted, out=exp)
         total = exp.sum(axis=1)  # (r,), at least 1
@@ -84,7 +103,7 @@ class Scorer:
     def _score_targets(self, x: Array, targets: Array, rows: Rows, to: slice) -> None:
         known = targets >= 0
         wanted = x[np.arange(len(x)), np.where(known, targets, 0)]  # (r,)
-        above = self._above[: len(x)]
+        above = self._buffers.above[: len(x)]
         np.greater(x, wanted[:, None], out=above)
         rank = 1 + np.count_nonzero(above, axis=1)
         rows.rank[to] = np.where(known, rank, 0)
