@@ -1,0 +1,192 @@
+"""Every key of the setup's runtime section reaches llama.cpp: read back from it, or from its log."""
+
+import dataclasses
+
+import pytest
+
+from workbench.errors import BadFile, BadRequest, CannotRun
+from workbench.runtime import memory
+from workbench.runtime.cost import COSTS, cost_between, cost_of
+from workbench.setup import KV_TYPES, Runtime, Setup
+
+
+def load(make_host, path, **runtime):
+    host = make_host(path, runtime=runtime)
+    return host.load(), "\n".join(host.log)
+
+
+READ_BACK = [
+    ({"n_ctx": 300}, lambda i, log: i["n_ctx"] == 512),  # llama.cpp rounds up to a multiple of 256
+    ({}, lambda i, log: i["n_ctx"] == i["n_ctx_train"] == 512),
+    ({"n_batch": 64}, lambda i, log: (i["n_batch"], i["n_ubatch"]) == (64, 64)),
+    ({"n_batch": 128, "n_ubatch": 32}, lambda i, log: (i["n_batch"], i["n_ubatch"]) == (128, 32)),
+    ({"n_threads": 1}, lambda i, log: (i["n_threads"], i["n_threads_batch"]) == (1, 1)),
+    ({"n_threads": 3}, lambda i, log: (i["n_threads"], i["n_threads_batch"]) == (3, 3)),
+    ({"n_gpu_layers": 2}, lambda i, log: i["model_params"]["n_gpu_layers"] == 2),
+    ({"n_gpu_layers": -1}, lambda i, log: i["model_params"]["n_gpu_layers"] == -1),
+    ({"flash_attn": False}, lambda i, log: "flash_attn            = disabled" in log),
+    ({"flash_attn": True}, lambda i, log: "flash_attn            = enabled" in log),
+    ({"flash_attn": "auto"}, lambda i, log: "flash_attn            = auto" in log),
+    ({"offload_kqv": False}, lambda i, log: i["context_params"]["offload_kqv"] is False),
+    ({"offload_kqv": True}, lambda i, log: i["context_params"]["offload_kqv"] is True),
+    ({"op_offload": False}, lambda i, log: i["context_params"]["op_offload"] is False),
+    ({"op_offload": True}, lambda i, log: i["context_params"]["op_offload"] is True),
+    ({"use_mmap": True}, lambda i, log: "CPU_Mapped model buffer size" in log),
+    ({"use_mmap": False}, lambda i, log: "CPU model buffer size" in log),
+    ({"use_mlock": True}, lambda i, log: "load_mode = mmap+mlock" in log or "load_mode = mmap_mlock" in log),
+    ({"use_mlock": True, "use_mmap": False}, lambda i, log: "load_mode = mlock" in log),
+    ({"use_extra_bufts": False}, lambda i, log: i["model_params"]["use_extra_bufts"] is False),
+    ({"rope_freq_base": 12345.0}, lambda i, log: "freq_base             = 12345.0" in log),
+    ({"rope_freq_scale": 0.5}, lambda i, log: "freq_scale            = 0.5" in log),
+    ({"devices": []}, lambda i, log: i["n_ctx"] > 0),
+    ({"devices": ["CPU"]}, lambda i, log: i["n_ctx"] > 0),
+]
+
+
+@pytest.mark.parametrize(("runtime", "reached"), READ_BACK, ids=[str(case[0]) for case in READ_BACK])
+def test_a_setting_reaches_llama_cpp(make_host, tiny_model, runtime, reached):
+    info, log = load(make_host, tiny_model, **runtime)
+    assert reached(info, log), log
+
+
+@pytest.mark.parametrize("kind", KV_TYPES)
+def test_kv_cache_types(make_host, tiny_model, kind):
+    if kind in ("f32", "f16", "bf16"):
+        info, log = load(make_host, tiny_model, type_k=kind, type_v=kind, flash_attn=True)
+        assert (info["type_k"], info["type_v"]) == (kind, kind)
+        assert f"K ({kind})" in log
+        assert f"V ({kind})" in log
+        return
+    # The tiny model's heads are narrower than a block of a quantised type: llama.cpp's reason is told.
+    host = make_host(tiny_model, runtime={"type_k": kind})
+    with pytest.raises(CannotRun, match=r"made no context.*block size"):
+        host.load()
+
+
+@pytest.mark.model
+def test_quantised_kv_cache_of_the_demo_model(make_host, demo_model):
+    info, log = load(make_host, demo_model, type_k="q8_0", type_v="q4_0", n_ctx=256)
+    assert (info["type_k"], info["type_v"]) == ("q8_0", "q4_0")
+    assert "K (q8_0)" in log
+    assert "V (q4_0)" in log
+
+
+def test_no_runtime_key_is_without_a_test():
+    tested = {key for runtime, _ in READ_BACK for key in runtime} | {"type_k", "type_v"}
+    assert tested == {field.name for field in dataclasses.fields(Runtime)}
+
+
+def test_an_unknown_device_lists_those_present(make_host, tiny_model):
+    host = make_host(tiny_model, runtime={"devices": ["CUDA7"]})
+    with pytest.raises(CannotRun, match="'CUDA7'; this build and machine have CPU"):
+        host.load()
+
+
+# What a change costs
+
+
+@pytest.mark.parametrize(
+    ("change", "cost"),
+    [
+        ({"sampling.temperature": 1.0}, "nothing"),
+        ({"template.source": "text:x"}, "nothing"),
+        ({"tokenizer.parse_special": False}, "nothing"),
+        ({"parser": "plain"}, "nothing"),
+        ({"runtime.n_threads": 1}, "nothing"),
+        ({"metadata.tokenizer.chat_template": "x"}, "nothing"),
+        ({"metadata.tokenizer.chat_template.tool_use": "x"}, "nothing"),
+        ({"runtime.n_ctx": 256}, "context"),
+        ({"runtime.type_k": "f32"}, "context"),
+        ({"runtime.flash_attn": True}, "context"),
+        ({"runtime.use_mmap": False}, "reload"),
+        ({"runtime.n_gpu_layers": 1}, "reload"),
+        ({"runtime.devices": ["CPU"]}, "reload"),
+        ({"metadata.tokenizer.ggml.add_bos_token": True}, "reload"),
+        ({"model": "other.gguf"}, "reload"),
+        ({"runtime.n_batch": 512}, "nothing"),  # the default, now said
+        ({"runtime.n_ctx": 256, "runtime.use_mmap": False}, "reload"),
+    ],
+)
+def test_cost_of_a_change(change, cost):
+    base = Setup(model="a.gguf")
+    assert cost_between(base, base.replace(**change)) == cost
+
+
+def test_every_setting_has_a_cost():
+    for name in Setup(model="a").flat():
+        assert cost_of(name) in ("nothing", "context", "reload")
+    assert cost_of("something.new") == "reload"
+    assert set(COSTS.values()) == {"nothing", "context", "reload"}
+
+
+def test_a_change_costs_what_the_table_says(make_host, tiny_model):
+    host = make_host(tiny_model)
+    host.load()
+    pid = host.pid
+
+    def counts():
+        return sum("loading model tensors" in x for x in host.log), sum("constructing" in x for x in host.log)
+
+    assert counts() == (1, 1)
+    assert host.use(host.setup.replace(**{"runtime.n_threads": 1})) == "nothing"
+    assert host.load()["n_threads"] == 1
+    assert counts() == (1, 1)
+    assert host.use(host.setup.replace(**{"runtime.n_ctx": 256})) == "context"
+    assert host.load()["n_ctx"] == 256
+    assert (counts(), host.pid) == ((1, 2), pid)
+    assert host.use(host.setup.replace(**{"runtime.use_mmap": False})) == "reload"
+    host.load()
+    assert counts() == (2, 3)
+    assert host.pid != pid
+
+
+# Memory and files
+
+
+def test_a_giant_context_is_refused_before_it_is_allocated(make_host, tiny_model):
+    host = make_host(tiny_model, runtime={"n_ctx": 2**31 - 1})
+    with pytest.raises(
+        CannotRun, match=r"does not fit in memory: it needs .* for the KV cache of 2,147,483,648 tokens"
+    ):
+        host.load()
+    assert host.tokenize("the")
+    host.use(host.setup.replace(**{"runtime.n_ctx": 256}))
+    host.load()
+    host.use(host.setup.replace(**{"runtime.n_ctx": 2**31 - 1}))
+    with pytest.raises(CannotRun, match="does not fit in memory"):
+        host.score([10])
+
+
+def test_weights_that_do_not_fit():
+    wanted = memory.Need(weights=40 << 30, kv_cache=1 << 30, n_ctx=4096)
+    with pytest.raises(CannotRun, match=r"needs 40\.0 GiB for weights and 1\.0 GiB .*, and 8\.0 GiB are available"):
+        memory.require_room("big.gguf", wanted, 8 << 30)
+    memory.require_room("big.gguf", wanted, 42 << 30)
+    memory.require_room("big.gguf", wanted, None)
+
+
+@pytest.mark.model
+def test_the_computed_kv_cache_is_the_one_that_llama_cpp_makes(make_host, demo_model):
+    from workbench.gguf.header import read_header
+
+    host = make_host(demo_model, runtime={"n_ctx": 1000, "type_k": "q8_0"})
+    buffers = host.load()["buffers_mib"]
+    wanted = memory.need(read_header(demo_model), host.setup.effective()["runtime"])
+    assert wanted.n_ctx == 1024
+    assert wanted.kv_cache / 2**20 == pytest.approx(buffers["CPU KV"], abs=0.02)
+
+
+def test_memory_that_is_available():
+    free = memory.available()
+    assert free is None or 1 << 20 < free < 1 << 50
+
+
+def test_a_bad_file_is_told_before_anything_starts(make_host, tmp_path):
+    host = make_host(tmp_path / "none.gguf")
+    with pytest.raises(BadFile, match="does not exist"):
+        host.tokenize("a")
+    assert host.pid is None
+    from workbench.runtime.host import Host
+
+    with pytest.raises(BadRequest, match="has no model"):
+        Host(Setup()).tokenize("a")
