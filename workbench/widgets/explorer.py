@@ -96,13 +96,13 @@ class TraceExplorer:
         """Block until nothing runs; False where `timeout_s` seconds were not enough. In a notebook `await` it."""
         return self._worker.wait(timeout_s)
 
-    async def settled(self) -> TraceExplorer:
-        """Wait without blocking the kernel, so that Cancel stays alive; then the static copy is up to date."""
+    async def settled(self) -> Trace | None:
+        """Wait without blocking the kernel, so that Cancel stays alive; gives `trace` and renews the static copy."""
         await asyncio.to_thread(self._worker.wait)
         self._outputs.refresh()
-        return self
+        return self.trace
 
-    def __await__(self) -> Generator[Any, None, TraceExplorer]:
+    def __await__(self) -> Generator[Any, None, Trace | None]:
         return self.settled().__await__()
 
     def freeze(self) -> None:

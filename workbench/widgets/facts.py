@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
-from workbench.setup import SAMPLING_DEFAULTS
+from workbench.errors import WorkbenchError
+from workbench.setup import SAMPLING_DEFAULTS, Setup
 from workbench.trace import STAGES, Trace
 from workbench.widgets.choices import PLAIN, SAMPLING_NAMES, Choices
 from workbench.widgets.payload import clean
@@ -18,14 +20,22 @@ def controls(choices: Choices, sources: Sources, errors: dict[str, str]) -> dict
     values = {name: getattr(choices, name) for name in PLAIN}
     values |= dict.fromkeys(SAMPLING_NAMES, "") | dict(choices.sampling)
     values["template_text"] = template_text(choices)
-    placeholders = {name: str(getattr(SAMPLING_DEFAULTS, name)) for name in SAMPLING_NAMES}
     texts = {name: clean(value) if isinstance(value, str) else value for name, value in values.items()}
     return {
         "options": sources.options(),
         "values": texts,
-        "placeholders": placeholders,
+        "placeholders": unset(choices),
         "errors": {place: clean(text) for place, text in errors.items()},
     }
+
+
+def unset(choices: Choices) -> dict[str, str]:
+    """What applies where a sampling field is left empty: the request's own value, else the default."""
+    try:
+        applies = Setup().sampling_for(choices.conversation())
+    except WorkbenchError:
+        applies = asdict(SAMPLING_DEFAULTS)
+    return {name: str(applies[name]) for name in SAMPLING_NAMES}
 
 
 def elapsed(value: Trace | None) -> list[tuple[str, str]]:

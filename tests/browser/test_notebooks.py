@@ -1,0 +1,48 @@
+"""Every notebook that is shipped runs from top to bottom, and is committed as it should be."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+    assert NOTEBOOKS[0].name == "01-one-request-step-by-step.ipynb"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_committed_as_it_should_be(path):
+    notebook = nbformat.read(path, 4)
+    nbformat.validate(notebook)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert all(not cell.outputs and cell.execution_count is None for cell in code_cells(notebook))
+    assert any("assert " in cell.source for cell in code_cells(notebook))
+    for cell in code_cells(notebook):
+        tree = ast.parse(cell.source, mode="exec", type_comments=False) if "await " not in cell.source else None
+        for node in ast.walk(tree) if tree else ():
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 5, node.name
+
+
+@pytest.mark.model
+@pytest.mark.slow
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_with_errors_fatal(path, tmp_path, demo_model):
+    notebook = nbformat.read(path, 4)
+    resources = {"metadata": {"path": str(tmp_path)}}
+    client = NotebookClient(notebook, timeout=180, kernel_name="python3", store_widget_state=False, resources=resources)
+    client.execute()
+    page = "".join(output.data.get("text/html", "") for output in notebook.cells[-2].outputs)
+    assert "The capital of France is Paris." in page
+    assert "widgets" not in notebook.metadata
