@@ -255,3 +255,21 @@ def test_no_process_outlives_the_kernel(tiny_model, how):
 def test_no_fault_leaves_a_process_behind(tiny_model):
     mine = [p for p in psutil.Process().children(recursive=True) if "workbench.runtime.worker" in " ".join(p.cmdline())]
     assert all(psutil.Process(p.pid).ppid() == os.getpid() for p in mine)
+
+
+def test_a_cancelled_call_that_does_not_end_is_replaced(make_host, tiny_model, monkeypatch):
+    """A stopped process answers no cancel: the call returns at once, and the next one gets a fresh process."""
+    monkeypatch.setattr("workbench.runtime.host.ABANDONED_WAIT_S", 0.5)
+    monkeypatch.setattr("workbench.runtime.process.END_WAIT_S", 0.2)
+    host = make_host(tiny_model)
+    host.load()
+    pid, cancel = host.pid, Cancel()
+    os.kill(pid, signal.SIGSTOP)
+    threading.Timer(0.1, cancel.set).start()
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        host.score([10] * 100, cancel=cancel)
+    assert time.monotonic() - started < 1.0
+    assert len(host.score([10, 11])) == 2
+    assert host.pid != pid
+    assert gone(pid)

@@ -13,7 +13,6 @@ threads; spawn runs the user's main module again) and would be used for a pipe o
 from __future__ import annotations
 
 import itertools
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,24 +21,21 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from workbench.errors import BadFile, BadRequest, Cancelled, CannotRun, HostDied, WorkbenchError
+from workbench.errors import BadRequest, Cancelled, HostDied
 from workbench.progress import Cancel, Progress
-from workbench.runtime.answers import build_generation, build_pieces, build_scores, build_step, build_tokens
+from workbench.runtime.answers import build_generation, build_pieces, build_scores, build_tokens
+from workbench.runtime.call import Call, is_last
 from workbench.runtime.cost import cost_between
 from workbench.runtime.log import LogKeeper
 from workbench.runtime.memory import need
 from workbench.runtime.model_file import ModelFile, model_file
-from workbench.runtime.process import Process
+from workbench.runtime.process import NOTHING, Process
 from workbench.runtime.protocol import Frame
 from workbench.setup import Setup
 from workbench.stages import Generation, Scores, Step, Tokens
 
 POLL_S = 0.02
-CANCEL_WAIT_S = 0.4  # how long a cancelled call waits for its last word
 ABANDONED_WAIT_S = 20.0  # how long the next call waits for a cancelled one that does not end
-ERRORS: dict[str, type[WorkbenchError]] = {
-    error.code: error for error in (WorkbenchError, BadFile, BadRequest, CannotRun, Cancelled)
-}
 
 
 class Host:
@@ -76,19 +72,19 @@ class Host:
     ) -> Tokens:
         """The text's tokens with the setup's tokenizer flags; weights are not needed. Errors: also `BadRequest`."""
         flags = self.setup.effective()["tokenizer"]
-        call = _Call("tokenize", {"text": text, **flags}, progress, cancel, deadline_s)
+        call = Call("tokenize", {"text": text, **flags}, progress, cancel, deadline_s)
         return build_tokens(self._run(call))
 
     def pieces(self, ids: Sequence[int] | np.ndarray[Any, Any]) -> dict[int, bytes]:
         """What each id stands for, as llama.cpp prints it. Errors: also `BadRequest` for an unknown id."""
         wanted = _plain_ids(ids)
-        return build_pieces(wanted, self._run(_Call("pieces", {"ids": wanted}, None, None, None)))
+        return build_pieces(wanted, self._run(Call("pieces", {"ids": wanted}, None, None, None)))
 
     def load(
         self, *, progress: Progress | None = None, cancel: Cancel | None = None, deadline_s: float | None = None
     ) -> dict[str, Any]:
         """Load weights and make the context, where they are not there yet; returns `info()`."""
-        facts: dict[str, Any] = self._run(_Call("load", {}, progress, cancel, deadline_s)).header["values"]
+        facts: dict[str, Any] = self._run(Call("load", {}, progress, cancel, deadline_s)).header["values"]
         return facts | {"pid": self.pid}
 
     def score(
@@ -109,7 +105,7 @@ class Host:
         if top_k < 1:
             raise BadRequest(f"top_k is {top_k}", "accepted is 1 or more")
         arguments = {"ids": ids, "top_k": int(top_k), "logits_at": positions}
-        frame = self._run(_Call("score", arguments, progress, cancel, deadline_s))
+        frame = self._run(Call("score", arguments, progress, cancel, deadline_s))
         self.evaluated = frame.header["values"]["evaluated"]
         return build_scores(frame)
 
@@ -129,7 +125,7 @@ class Host:
         A cancel or a deadline gives the part that is there, with stop_reason "cancelled".
         """
         arguments = {"ids": _plain_ids(ids), "sampling": sampling, "top_k": int(top_k)}
-        call = _Call("generate", arguments, progress, cancel, deadline_s)
+        call = Call("generate", arguments, progress, cancel, deadline_s)
         call.on_step = on_step
         try:
             frame = self._run(call)
@@ -146,7 +142,7 @@ class Host:
 
     def info(self) -> dict[str, Any]:
         """What llama.cpp really uses: context, batches, threads, cache types, devices, build; loads nothing."""
-        call = _Call("info", {}, None, None, None)
+        call = Call("info", {}, None, None, None)
         facts: dict[str, Any] = self._run(call).header["values"]
         return facts | {"pid": self.pid}
 
@@ -180,7 +176,7 @@ class Host:
 
     # One call
 
-    def _run(self, call: _Call) -> Frame:
+    def _run(self, call: Call) -> Frame:
         """Perform one call in the process; the frame that answers it."""
         while not self._lock.acquire(timeout=POLL_S):
             call.check()
@@ -209,7 +205,7 @@ class Host:
         finally:
             self._lock.release()
 
-    def _ready_process(self, file: ModelFile, call: _Call) -> Process:
+    def _ready_process(self, file: ModelFile, call: Call) -> Process:
         """A process that holds this file or nothing yet."""
         process = self._process
         if process is not None and (self._loaded != file.identity or not process.alive):
@@ -224,21 +220,20 @@ class Host:
             self._loaded, self._unfinished = file.identity, None
         return process
 
-    def _await_abandoned(self, process: Process, call: _Call) -> None:
+    def _await_abandoned(self, process: Process, call: Call) -> None:
         """Wait for a cancelled call that has not ended; a process that never does is replaced."""
         until = time.monotonic() + ABANDONED_WAIT_S
         while self._unfinished is not None:
             call.check()
-            frame = _next_frame(process)
+            frame = process.next_frame(POLL_S)
             if frame is None or time.monotonic() > until:
-                if frame is None or not process.alive:
-                    process.kill()
-                    self._process = None
-                    return
-            elif frame is not _NOTHING and _is_last(frame, self._unfinished):
+                process.end()
+                self._process = None
+                return
+            if frame is not NOTHING and is_last(frame, self._unfinished):
                 self._unfinished = None
 
-    def _wait(self, process: Process, number: int, call: _Call) -> Frame:
+    def _wait(self, process: Process, number: int, call: Call) -> Frame:
         """Handle frames until the call's last one, a cancel or the process's end."""
         cancelled_at: float | None = None
         try:
@@ -246,13 +241,13 @@ class Host:
                 if cancelled_at is None and call.wants_stop():
                     process.send({"kind": "cancel", "id": number})
                     cancelled_at = time.monotonic()
-                frame = _next_frame(process)
+                frame = process.next_frame(POLL_S)
                 if frame is None:
                     self._raise_death(process, call)
-                elif frame is _NOTHING:
+                elif frame is NOTHING:
                     call.give_up(cancelled_at)
                 elif frame.header["id"] == number:
-                    if _is_last(frame, number):
+                    if is_last(frame, number):
                         self._unfinished = None
                         return call.last(frame)
                     call.take(frame)
@@ -261,7 +256,7 @@ class Host:
                 process.send({"kind": "cancel", "id": number})
             raise
 
-    def _raise_death(self, process: Process, call: _Call) -> None:
+    def _raise_death(self, process: Process, call: Call) -> None:
         """Say how the process ended."""
         signal, code = process.autopsy()
         self._process, self._unfinished = None, None
@@ -272,87 +267,5 @@ class Host:
         )
 
 
-_NOTHING = Frame({}, [])
-
-
-def _next_frame(process: Process) -> Frame | None:
-    """The next frame, `_NOTHING` when none came in time, None when the process ended."""
-    try:
-        return process.inbox.get(timeout=POLL_S)
-    except queue.Empty:
-        return _NOTHING
-
-
-def _is_last(frame: Frame, number: int) -> bool:
-    return frame.header["id"] == number and frame.header["kind"] in ("done", "error", "fault")
-
-
 def _plain_ids(ids: Sequence[int] | np.ndarray[Any, Any]) -> list[int]:
     return [int(i) for i in ids]
-
-
-class _Call:
-    """One call: what is asked, who wants to hear of it, when it must stop."""
-
-    def __init__(
-        self,
-        operation: str,
-        arguments: dict[str, Any],
-        progress: Progress | None,
-        cancel: Cancel | None,
-        deadline_s: float | None,
-    ) -> None:
-        self.operation, self.arguments = operation, arguments
-        self.progress, self.cancel, self.deadline_s = progress, cancel, deadline_s
-        self.on_step: Callable[[Step], None] | None = None
-        self.steps: list[tuple[Step, bytes]] = []
-        self.phase = {"score": "scoring", "generate": "generating", "load": "loading the model"}.get(
-            operation, operation
-        )
-        self.needs_weights = operation in ("load", "score", "generate")
-        self.why_cancelled = ""
-        self._started = time.monotonic()
-
-    def wants_stop(self) -> bool:
-        """Whether somebody cancelled or the deadline has passed; `why_cancelled` says which."""
-        if self.cancel is not None and self.cancel.is_set():
-            self.why_cancelled = f"{self.phase} was cancelled"
-        elif self.deadline_s is not None and time.monotonic() - self._started > self.deadline_s:
-            self.why_cancelled = f"{self.phase} did not end within its deadline of {self.deadline_s:g} s"
-        return bool(self.why_cancelled)
-
-    def check(self) -> None:
-        """Raise `Cancelled` where the call must stop."""
-        if self.wants_stop():
-            raise Cancelled(self.why_cancelled)
-
-    def give_up(self, cancelled_at: float | None) -> None:
-        """Raise `Cancelled` where the process has not answered a cancel for a while; it ends by itself later."""
-        if cancelled_at is not None and time.monotonic() - cancelled_at > CANCEL_WAIT_S:
-            raise Cancelled(self.why_cancelled)
-
-    def take(self, frame: Frame) -> None:
-        """Hand on a progress or step frame."""
-        header = frame.header
-        if header["kind"] == "progress":
-            self.phase = header["what"]
-            if self.progress is not None:
-                self.progress(header["what"], header["done"], header["total"])
-        elif header["kind"] == "step":
-            step, shown = build_step(header["step"])
-            self.steps.append((step, shown))
-            if self.on_step is not None:
-                self.on_step(step)
-
-    def last(self, frame: Frame) -> Frame:
-        """The answer. Errors: the one that the process reported."""
-        header = frame.header
-        if header["kind"] == "done":
-            return frame
-        if header["kind"] == "fault":
-            raise RuntimeError(f"a fault in the model's process: {header['message']}\n{header['traceback']}")
-        error = header["error"]
-        kind = ERRORS.get(error["code"], WorkbenchError)
-        if kind is Cancelled and self.why_cancelled:
-            raise Cancelled(self.why_cancelled, error["given"])
-        raise kind(error["given"], error.get("accepted", ""), error.get("next_step", ""))

@@ -17,6 +17,7 @@ from workbench.runtime.log import LogKeeper
 from workbench.runtime.protocol import Frame, read_frame, write_frame
 
 END_WAIT_S = 2.0
+NOTHING = Frame({}, [])
 
 
 class Process:
@@ -53,6 +54,13 @@ class Process:
             write_frame(self._popen.stdin, self._lock, header, [])  # type: ignore[arg-type]  # typed IO[bytes]
         except (OSError, ValueError):
             self.inbox.put(None)
+
+    def next_frame(self, timeout_s: float) -> Frame | None:
+        """The next frame, `NOTHING` when none came in time, None when the process ended."""
+        try:
+            return self.inbox.get(timeout=timeout_s)
+        except queue.Empty:
+            return NOTHING
 
     def end(self) -> None:
         """Close the pipe, which ends the process; kill it where that does not help."""
