@@ -32,7 +32,7 @@ class TemplateChoice:
 
 @dataclass(frozen=True)
 class TokenizerFlags:
-    """`add_special`: "auto" (as llama-server does), True or False; `parse_special`: special tokens in the text count."""
+    """`add_special`: "auto" (as llama-server does), True or False; `parse_special`: special tokens in text count."""
 
     add_special: bool | str | None = None
     parse_special: bool | None = None

@@ -268,7 +268,7 @@ class Scores(Value):
         return hash((self.top_ids.tobytes(), self.logprob.tobytes()))
 
     def to_dict(self) -> dict[str, Any]:
-        """`{logprob, rank, entropy, logsumexp, margin, top_ids, top_logprobs}`; null in the last `logprob` and `rank`."""
+        """`{logprob, rank, entropy, logsumexp, margin, top_ids, top_logprobs}`; last `logprob`, `rank` null."""
         data: dict[str, Any] = {name: getattr(self, name).tolist() for name in self.ARRAYS}
         data["logprob"] = [None if math.isnan(x) else x for x in data["logprob"]]
         data["rank"] = [rank or None for rank in data["rank"]]
@@ -379,7 +379,7 @@ StopReason = Literal["end-of-generation", "max-tokens", "stop-text", "context-fu
 
 @dataclass(frozen=True)
 class Generation(Value):
-    """The answer token by token and why it stopped; `sampling` are the parameters that really applied.
+    r"""The answer token by token and why it stopped; `sampling` are the parameters that really applied.
 
     `text` is what a client would show: the pieces joined and decoded once, control tokens and the stop
     text left out; bytes that are no UTF-8 stand as \\xNN escapes. `raw` are all pieces joined.
@@ -463,7 +463,7 @@ class Generation(Value):
 
 
 class ToolCall(NamedTuple):
-    """A call found in the text: `arguments` is an object where it parsed, else the text as written; `span` in code points."""
+    """A call found in the text: `arguments` an object where it parsed, else as written; `span` in code points."""
 
     name: str
     arguments: Any
@@ -556,5 +556,5 @@ def _float(value: Any) -> float:
 
 
 def show_bytes(piece: bytes) -> str:
-    """A token's bytes as text, every byte that is no valid UTF-8 as \\xNN: nothing is dropped."""
+    r"""A token's bytes as text, every byte that is no valid UTF-8 as \\xNN: nothing is dropped."""
     return piece.decode("utf-8", "backslashreplace")

@@ -253,7 +253,7 @@ def test_setup_over_request_over_default() -> None:
     sampling = Setup.from_dict({"sampling": {"top_k": 5}}).sampling_for(request)
     assert (sampling["top_k"], sampling["temperature"], sampling["max_tokens"]) == (5, 0.7, 9)
     assert (sampling["top_p"], sampling["stop"]) == (0.95, ["x"])
-    with pytest.raises(BadRequest, match="sampling.temperature"):
+    with pytest.raises(BadRequest, match=r"sampling\.temperature"):
         Setup().sampling_for(request.replace(temperature="hot"))
 
 
