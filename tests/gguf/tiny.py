@@ -90,13 +90,15 @@ def vocabulary_file(path: Path, kind: str, *, architecture="llama", **options) -
     return _write(writer, path)
 
 
-def model_file(path: Path, *, architecture="llama", context=512, **options) -> Path:
-    """A model with random weights: 1 layer, width 32, some 300 tokens."""
+def model_file(path: Path, *, architecture="llama", context=512, endless=False, **options) -> Path:
+    """A model with random weights: 1 layer, width 32, some 300 tokens; `endless`: it may not end its answers."""
     width, heads, hidden = 32, 2, 64
     rng = np.random.default_rng(7)
     writer = gguf.GGUFWriter(path, architecture)
     n_vocab = bpe_vocabulary(writer, **options)
     writer.add_name("tiny")
+    if endless:
+        writer.add_array("tokenizer.ggml.suppress_tokens", [0, 1, 2, 3])
     writer.add_context_length(context)
     writer.add_embedding_length(width)
     writer.add_block_count(1)

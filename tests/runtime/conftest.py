@@ -18,6 +18,11 @@ def tiny_model(tmp_path_factory):
     return tiny.model_file(tmp_path_factory.mktemp("tiny") / "tiny.gguf")
 
 
+@pytest.fixture(scope="session")
+def endless_model(tmp_path_factory):
+    return tiny.model_file(tmp_path_factory.mktemp("endless") / "endless.gguf", endless=True)
+
+
 @pytest.fixture
 def tiny_host(tiny_model):
     with Host(Setup(model=str(tiny_model))) as host:

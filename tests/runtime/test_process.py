@@ -18,7 +18,7 @@ from workbench.progress import Cancel
 from workbench.setup import Setup
 
 SAMPLING = Setup().sampling_for(Conversation.of([{"role": "user", "content": "x"}]))
-LONG = SAMPLING | {"max_tokens": 10_000, "temperature": 1.5}
+LONG = SAMPLING | {"max_tokens": 10_000}
 CANCELLED_WITHIN_S = 0.5
 
 
@@ -49,7 +49,7 @@ def attempt(host, operation, killer):
     if operation == "load":
         host.load(progress=killer)
     elif operation == "score":
-        host.score([10] * 400, progress=killer)
+        host.score([10] * 16_000, progress=killer)
     else:
         host.generate([10], LONG, progress=killer)
 
@@ -60,10 +60,12 @@ CASES = [(name, operation) for name in ("SIGSEGV", "SIGABRT", "SIGKILL") for ope
 
 @pytest.mark.parametrize(("name", "operation"), CASES)
 @pytest.mark.model
-def test_a_killed_process_is_an_error_value_and_the_next_call_works(make_host, tiny_model, demo_model, name, operation):
+def test_a_killed_process_is_an_error_value_and_the_next_call_works(
+    make_host, endless_model, demo_model, name, operation
+):
     # Loading the tiny model is over too soon to be hit.
-    path = demo_model if operation == "load" else tiny_model
-    host = make_host(path, runtime={"n_ubatch": 1, "n_batch": 1, "n_ctx": 512, "use_mmap": False})
+    path = demo_model if operation == "load" else endless_model
+    host = make_host(path, runtime={"n_ubatch": 1, "n_batch": 1, "n_ctx": 16384, "use_mmap": False})
     phase = {"load": "loading the model", "score": "scoring", "generate": "generating"}[operation]
     for _ in range(7):
         if operation != "load":
@@ -84,7 +86,7 @@ def test_a_killed_process_is_an_error_value_and_the_next_call_works(make_host, t
 @pytest.mark.model
 @pytest.mark.parametrize("operation", ["load", "score", "generate"])
 def test_the_demo_model_s_process_is_killed(make_host, demo_model, operation):
-    host = make_host(demo_model, runtime={"n_ubatch": 16})
+    host = make_host(demo_model, runtime={"n_ubatch": 16, "n_ctx": 16384})
     killer = Killer(host, signal.SIGKILL)
     with pytest.raises(HostDied, match="SIGKILL"):
         attempt(host, operation, killer)
@@ -203,8 +205,8 @@ def test_calls_of_several_threads_queue_up(make_host, tiny_model):
     assert not failures
 
 
-def test_an_interrupt_leaves_the_host_usable(make_host, tiny_model):
-    host = make_host(tiny_model, runtime={"n_ctx": 16384})
+def test_an_interrupt_leaves_the_host_usable(make_host, endless_model):
+    host = make_host(endless_model, runtime={"n_ctx": 16384})
     host.load()
     pid = host.pid
 

@@ -127,7 +127,7 @@ def _typed(header: Header, key: str, value: Any) -> dict[str, Any] | None:
     is_array = isinstance(value, list)
     items = value if is_array else [value]
     own = known.removeprefix("ARRAY[").rstrip("]")
-    kind = own if items and all(_holds(own, item) for item in items) else _natural(items, own)
+    kind = own if items and all(_holds(own, item) for item in items) else _natural(items, own, is_array=is_array)
     if kind in ("FLOAT32", "FLOAT64"):
         items = [float(item) for item in items]
     return {"type": kind, "array": is_array, "value": items if is_array else items[0]}
@@ -149,10 +149,11 @@ def _holds(kind: str, item: Any) -> bool:
     return bool(low <= item < high)
 
 
-def _natural(items: list[Any], own: str) -> str:
+def _natural(items: list[Any], own: str, *, is_array: bool) -> str:
     if not items:
         return own or "STRING"
-    for kind in ("BOOL", "STRING", "UINT32", "INT32", "UINT64", "INT64", "FLOAT32"):
+    whole = ("INT32", "UINT32") if is_array else ("UINT32", "INT32")  # what llama.cpp expects of each
+    for kind in ("BOOL", "STRING", *whole, "UINT64", "INT64", "FLOAT32"):
         if all(_holds(kind, item) for item in items):
             return kind
     return "STRING"
