@@ -32,7 +32,7 @@ import jinja2
 from workbench import explore
 say = {WORDS!r}
 roles = ("user", "assistant")
-messages = [{{"role": roles[i % 2], "content": say.format(i=i) * 3}} for i in range(104)]
+messages = [{{"role": roles[i % 2], "content": say.format(i=i) * 3}} for i in range(93)]
 explorer = explore(request=messages).change(until="tokens")
 explorer
 """

@@ -50,6 +50,7 @@ class TraceExplorer:
         self.trouble = ""
         self.stages: dict[str, Any] = {}  # what the page shows now, by stage; never of two requests at once
         self._errors: dict[str, str] = {}
+        self._held: Any = None  # a rendered prompt that waits for its tokens
         self._selected: tuple[str, int] | None = None
         self._stamp, self._theme, self._last_progress = 0, "light", 0.0
         self._lock = threading.RLock()  # callbacks come on any thread, beside the worker's
@@ -140,6 +141,7 @@ class TraceExplorer:
             self._show_stage(stamp, "messages", conversation)
         if conversation is None or setup is None:
             return
+        self._held = None
         self.panes.tell("begin", stamp=stamp)
         result, trouble = self._traced(stamp, choices, conversation, setup, cancel)
         if stamp != self._stamp:
@@ -169,6 +171,7 @@ class TraceExplorer:
         return result, trouble_of(result)
 
     def _finish(self, stamp: int, choices: Choices, result: Trace | None, trouble: str) -> None:
+        self._show_held(stamp)
         with self._lock:
             for name in STAGES:
                 if result is not None and getattr(result, name) is None:
@@ -185,15 +188,25 @@ class TraceExplorer:
     def _reached(self, stamp: int, setup: Setup, name: str, value: Any) -> None:
         if isinstance(value, Scores | Generation):
             self._learn_pieces(setup, value)
+        if name == "rendered" and self._previous is not None:
+            self._held = value  # its tokens follow at once: the page draws both together, not twice
+            return
+        self._show_held(stamp)
         self._show_stage(stamp, name, value)
         if name == "scores":
             self._draw_chart()
+
+    def _show_held(self, stamp: int) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._show_stage(stamp, "rendered", held)
 
     def _show_stage(self, stamp: int, name: str, value: Any) -> None:
         with self._lock:
             if stamp != self._stamp:
                 return
-            if value is not None and self.stages.get(name) is value:
+            shown = self.stages.get(name)
+            if value is not None and (shown is value or (name == "messages" and shown == value)):
                 self.panes.tell("keep", stamp=stamp, name=name)
                 return
             self.stages[name] = value

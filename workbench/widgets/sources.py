@@ -32,7 +32,7 @@ class Sources:
         """The lists of the controls: value and words of each entry."""
         return {
             "model": [*((path, Path(path).name) for path in self.models), ("", "another file…")],
-            "request": [*((name, name) for name in self.requests), ("", "edited here")],
+            "request": [*((name, name) for name in self.requests), ("", "your own")],
             "template": [("model", "the model's own"), ("file", "a file"), ("text", "edited here")],
             "add_special": [("auto", "as llama-server does"), ("add", "always add"), ("leave", "never add")],
             "until": [("tokens", "tokens"), ("scores", "scores"), ("parsed", "the answer")],

@@ -13,6 +13,7 @@ class Controls {
     this.fields = {};
     this.errors = {};
     this.timers = {};
+    this.listed = {};
     this.el = h("div", { class: "wb-controls" }, this.sources(), this.editors(), this.switches());
   }
 
@@ -109,8 +110,12 @@ class Controls {
   // What Python holds. A field in which the user is typing keeps what is in it.
   show({ options, values, placeholders }) {
     for (const [name, text] of Object.entries(placeholders)) if (this.fields[name]) this.fields[name].placeholder = text;
-    for (const [name, items] of Object.entries(options))
+    for (const [name, items] of Object.entries(options)) {
+      const listed = JSON.stringify(items);
+      if (this.listed[name] === listed) continue; // an open list stays open
+      this.listed[name] = listed;
       this.fields[name].replaceChildren(...items.map(([value, words]) => h("option", { value, text: visibleText(words) })));
+    }
     for (const [name, value] of Object.entries(values)) {
       const field = this.fields[name];
       if (!field || (field === document.activeElement && field.tagName !== "SELECT")) continue;

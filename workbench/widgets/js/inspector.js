@@ -39,7 +39,8 @@ class Inspector {
   origin(text, rendered) {
     if (!text.length) return [];
     const spans = text.flatMap(([a, b]) => spansIn(rendered, a, b));
-    const words = [...new Set(spans.map(spanWords))];
+    const exact = text.length === 1 ? ([one]) => one : () => null;
+    const words = [...new Set(spans.map((s) => spanWords(s, exact(text))))];
     return [["origin", words.slice(0, 3).join("  |  ") + (words.length > 3 ? `  and ${words.length - 3} more` : "")]];
   }
 

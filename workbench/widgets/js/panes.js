@@ -36,7 +36,7 @@ class MessagesPane extends Pane {
   }
 
   show({ messages }) {
-    if (!messages) return this.empty("no request yet");
+    if (!messages) return this.empty("no request");
     this.data = messages;
     this.aside.textContent = `${count(messages.groups.length)}`;
     this.remark(messages.notes.map((text) => ["note", text]));
@@ -97,7 +97,7 @@ class RenderedPane extends Pane {
 
   show({ rendered }) {
     this.data = rendered;
-    if (!rendered) return this.empty("not rendered yet");
+    if (!rendered) return this.empty("no prompt");
     this.aside.textContent = rendered.text ? `${count(rendered.text.length)} characters` : "";
     const rewrites = rendered.rewrites.map((text) => ["note", `rewritten: ${text}`]);
     this.remark([["wrong", rendered.error], ...rewrites, ...rendered.notes.map((text) => ["note", text])]);
@@ -196,9 +196,12 @@ class RenderedPane extends Pane {
 
 const ORIGIN_WORDS = { template: "template", message: "message", tool: "tool", default: "engine's default", unknown: "unknown", mixed: "several origins", added: "added by the tokenizer" };
 
-function spanWords(s) {
+// Where a stretch came from, in words; with `range` only that part of it.
+function spanWords(s, range = null) {
   if (!s) return "origin unknown";
-  const parts = [s.path ? visibleText(s.path) + (s.offset > 0 ? ` from character ${s.offset}` : "") : s.origin === "template" ? "" : ORIGIN_WORDS[s.origin]];
+  const [start, end] = range ? [Math.max(s.start, range[0]), Math.min(s.end, range[1])] : [s.start, s.end];
+  const place = s.verbatim && s.offset >= 0 ? ` characters ${s.offset + start - s.start}–${s.offset + end - s.start}` : "";
+  const parts = [s.path ? visibleText(s.path) + place : s.origin === "template" ? "" : ORIGIN_WORDS[s.origin]];
   if (!s.verbatim) parts.push("changed on the way");
   if (s.line > 0) parts.push(`template line ${s.line}, column ${s.column}`);
   return parts.filter(Boolean).join(", ");
@@ -213,7 +216,7 @@ class TokensPane extends Pane {
   }
 
   show({ tokens, rendered }) {
-    if (!tokens) return this.empty("not tokenized yet");
+    if (!tokens) return this.empty("no tokens");
     this.body.replaceChildren(this.strip.box);
     this.aside.textContent = count(tokens.ids.length);
     this.remark([...tokens.added.map(({ index, by }) => ["note", `token ${index} was added by ${by}`]), ...tokens.notes.map((t) => ["note", t])]);
@@ -239,7 +242,7 @@ class ScoresPane extends Pane {
   }
 
   show({ scores }) {
-    if (!scores?.of) return this.empty("not scored yet");
+    if (!scores?.of) return this.empty("no scores");
     const tokens = scores.of; // those that were scored: newer ones may be on screen already
     this.body.replaceChildren(this.strip.box);
     this.aside.textContent = scores.mean === null ? "" : `mean ${scores.mean.toFixed(2)} nats a token`;
@@ -264,7 +267,7 @@ class AnswerPane extends Pane {
   }
 
   show({ generation }) {
-    if (!generation) return this.empty("no answer yet");
+    if (!generation) return this.empty("no answer");
     this.body.replaceChildren(this.strip.box);
     this.aside.textContent = `${count(generation.ids.length)} tokens`;
     this.remark([[generation.stop_reason === "end-of-generation" ? "plain" : "note", `stopped: ${generation.stopped}`]]);
@@ -289,7 +292,7 @@ class ParsedPane extends Pane {
 
   show({ parsed }) {
     this.data = parsed;
-    if (!parsed) return this.empty("no answer to parse yet");
+    if (!parsed) return this.empty("no answer to parse");
     this.aside.textContent = `parser ${parsed.parser}`;
     this.draw(nothing());
   }
