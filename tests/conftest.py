@@ -1,10 +1,15 @@
-"""What tests of every room share: the demo model."""
+"""What tests of every room share: the demo model and the browser."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +22,12 @@ def demo_model() -> Path:
         return demo_model()
     except WorkbenchError as error:
         pytest.fail(f"{error}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One headless Chromium for the whole run; playwright does not start a second one beside it."""
+    from tests.browser.chromium import chromium
+
+    with chromium() as running:
+        yield running

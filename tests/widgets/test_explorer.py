@@ -34,6 +34,17 @@ def settle(explorer, **changes):
     return [(m["type"], m.get("name")) for m, _ in explorer.sent]
 
 
+def tell_a_story(explorer):
+    """Begin an answer that goes on for a minute: a plain text has no end-of-turn token to write."""
+    settle(explorer)
+    explorer.change(max_tokens="3000", template_text="Once upon a time, in a land far away, there was a")
+    until = time.monotonic() + 30
+    while explorer.stages.get("scores") is None and time.monotonic() < until:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    assert explorer._worker.busy
+
+
 def test_it_answers(explorer):
     settle(explorer)
     assert "Paris" in explorer.trace.parsed.content
@@ -107,20 +118,14 @@ def test_candidates_are_named_and_charted(explorer):
 
 
 def test_cancel_keeps_what_was_had(explorer):
-    settle(explorer)
-    tokens = explorer.trace.tokens
-    explorer.change(max_tokens="2000", temperature="1.5", seed="3")
-    until = time.monotonic() + 30
-    while explorer.stages.get("scores") is None and time.monotonic() < until:
-        time.sleep(0.02)
-    time.sleep(0.3)
+    tell_a_story(explorer)
     asked = time.monotonic()
     explorer.cancel()
     assert explorer.wait(10)
     assert time.monotonic() - asked < 2.0
-    assert explorer.trace.tokens == tokens
+    assert explorer.trace.scores is not None
     assert "cancelled" in explorer.trouble
-    settle(explorer, max_tokens="", temperature="", seed="")
+    settle(explorer, max_tokens="", template="model")
     assert explorer.trouble == ""
 
 
@@ -134,17 +139,12 @@ def test_the_latest_request_wins(explorer):
 
 
 def test_a_dead_host_is_reported_and_the_next_request_works(explorer):
-    settle(explorer)
-    explorer.change(max_tokens="2000", temperature="1.5")
-    until = time.monotonic() + 30
-    while explorer._host.pid is None and time.monotonic() < until:
-        time.sleep(0.02)
-    time.sleep(0.5)
+    tell_a_story(explorer)
     os.kill(explorer._host.pid, signal.SIGSEGV)
     assert explorer.wait(30)
     assert "SIGSEGV" in explorer.trouble
     assert "operation" in explorer.trouble
-    settle(explorer, max_tokens="", temperature="")
+    settle(explorer, max_tokens="", template="model")
     assert explorer.trouble == ""
     assert "Paris" in explorer.trace.parsed.content
 
