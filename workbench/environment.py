@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import sys
 from collections.abc import Mapping
@@ -58,7 +59,7 @@ class Environment(Value):
 def collect(*, runtime: Mapping[str, Any] | None = None, files: Mapping[str, Any] | None = None) -> Environment:
     """The environment of this process; `runtime` and `files` are what a host and the headers reported."""
     return Environment(
-        versions=FrozenJSON(versions()),
+        versions=FrozenJSON(dict(versions())),
         system=FrozenJSON(
             {
                 "os": platform.platform(terse=True),
@@ -72,6 +73,7 @@ def collect(*, runtime: Mapping[str, Any] | None = None, files: Mapping[str, Any
     )
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """The installed version of each package that decides what a trace shows; absent ones are left out."""
     found = {}
@@ -83,6 +85,7 @@ def versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def cpu_name() -> str:
     """The processor's own name where the system tells it."""
     info = Path("/proc/cpuinfo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +23,13 @@ def fingerprint(path: str | Path) -> str:
     the samples does not. Errors: `BadFile`.
     """
     header = read_header(path)
+    state = Path(header.path).stat()
+    return _sampled(header, (state.st_size, state.st_mtime_ns, state.st_ino))
+
+
+@functools.lru_cache(maxsize=64)
+def _sampled(header: Header, _state: tuple[int, int, int]) -> str:
+    """The fingerprint of a file in the state that size, time and inode tell."""
     digest = hashlib.sha256(f"{header.file_size}\n".encode())
     with Path(header.path).open("rb") as file:
         _hash_range(file, 0, header.data_offset, digest)

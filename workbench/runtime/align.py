@@ -8,6 +8,7 @@ reading goes on behind it: a span may be missing, it is never a guess.
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from dataclasses import dataclass, field
 from typing import AnyStr, NamedTuple
@@ -44,6 +45,9 @@ def align(pieces: list[Piece], raw: bytes, *, folds: bool = False, space_prefix:
     `folds`: the vocabulary changes letters before lookup. `space_prefix`: it puts a space before the text
     and after each special token.
     """
+    if b"".join(piece.data for piece in pieces) == raw:  # nothing was added, eaten or folded: the pieces tile the text
+        ends = [0, *itertools.accumulate(len(piece.data) for piece in pieces)]
+        return Aligned(list(itertools.pairwise(ends)))
     spans = Folded(raw).place(pieces) if folds else Verbatim(raw, space_prefix).place(pieces)
     return Aligned(spans, _notes(spans))
 

@@ -15,7 +15,7 @@ from workbench.runtime.align import Piece, align
 # llama.h: enum llama_token_attr, the most telling first
 ATTRIBUTES = ((1 << 0, "unknown"), (1 << 3, "control"), (1 << 4, "user_defined"), (1 << 1, "unused"), (1 << 5, "byte"))
 LSTRIP, RSTRIP = 1 << 7, 1 << 8
-VOCAB_NONE, VOCAB_SPM, VOCAB_WPM, VOCAB_UGM = 0, 1, 3, 4  # llama.h: enum llama_vocab_type
+VOCAB_NONE, VOCAB_SPM, VOCAB_BPE, VOCAB_WPM, VOCAB_UGM = range(5)  # llama.h: enum llama_vocab_type
 VOCAB_NAMES = ("none", "SPM", "BPE", "WPM", "UGM", "RWKV", "PLaMo-2", "test")
 MAX_TEXT = 2**31 - 1  # bytes; llama_tokenize counts in int32
 SOURCE = "https://github.com/ggml-org/llama.cpp/blob/0c1e57098bba43ac29e6e3b677cdceebdd22334f/common/chat.cpp#L958"
@@ -54,15 +54,19 @@ class Vocabulary:
         body = raw[len(first) : len(raw) - len(last)]
         ids = self._ids(body, bool(add_special), parse_special)
         before, after = self._added_ends(ids, body, parse_special) if add_special else (0, 0)
-        middle = [self.piece(i) for i in ids[before : len(ids) - after]]
-        aligned = align(middle, body, folds=self.kind in (VOCAB_WPM, VOCAB_UGM), space_prefix=self._space_prefix())
+        pieces = self._pieces_of(ids)
+        aligned = align(
+            pieces[before : len(ids) - after],
+            body,
+            folds=self.kind in (VOCAB_WPM, VOCAB_UGM),
+            space_prefix=self._space_prefix(),
+        )
         spans = [(0, len(first))] * before
         spans += [(s + len(first), e + len(first)) if s >= 0 else (-1, -1) for s, e in aligned.spans]
         spans += [(len(raw) - len(last), len(raw))] * after
         byte_spans = np.array(spans, np.int32).reshape(-1, 2)
         added = [] if first else [(i, self._who("bos", ids[i])) for i in range(before)]
         added += [] if last else [(i, self._who("eos", ids[i])) for i in range(len(ids) - after, len(ids))]
-        pieces = [self.piece(i) for i in ids]
         return Tokenized(
             ids=np.array(ids, np.int32),
             pieces=[piece.data for piece in pieces],
@@ -87,6 +91,10 @@ class Vocabulary:
                 eats_right=bool(attributes & RSTRIP),
             )
         return self._pieces[token]
+
+    def _pieces_of(self, ids: list[int]) -> list[Piece]:
+        known = self._pieces
+        return [known.get(token) or self.piece(token) for token in ids]
 
     def print_token(self, token: int, *, special: bool) -> bytes:
         """A token's bytes; control tokens are empty unless `special`."""
@@ -150,12 +158,23 @@ class Vocabulary:
 
     def _added_ends(self, ids: list[int], raw: bytes, parse_special: bool) -> tuple[int, int]:
         """How many ids the tokenizer added before and behind the text's own."""
+        if self.kind in (VOCAB_SPM, VOCAB_BPE) and not self._adds_any():
+            return 0, 0
         plain = self._ids(raw, False, parse_special)
         extra = len(ids) - len(plain)
         for before in range(extra, -1, -1):
             if ids[before : before + len(plain)] == plain:
                 return before, extra - before
         return 0, 0
+
+    def _adds_any(self) -> bool:
+        """Whether a token is asked for at either end; SPM and BPE add no other ones.
+
+        Behaviour: https://github.com/ggml-org/llama.cpp/blob/0c1e57098bba43ac29e6e3b677cdceebdd22334f/src/llama-vocab.cpp
+        """
+        library = self._library
+        asks = (library.llama_vocab_get_add_bos, library.llama_vocab_get_add_eos, library.llama_vocab_get_add_sep)
+        return any(adds(self._vocab) for adds in asks)
 
     def _who(self, end: str, token: int) -> str:
         library, vocab = self._library, self._vocab
