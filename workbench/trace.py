@@ -54,8 +54,10 @@ class Stopped(NamedTuple):
 class Trace(Value):
     """All values of one request under one setup; a stage that was not reached is None.
 
-    `elapsed_ms` by stage, `reused` the stages taken over from an earlier trace, `log` llama.cpp's own
-    lines: these three do not count in equality.
+    `elapsed_ms` by stage, `reused` the stages taken over from an earlier trace, `evaluated` the prompt
+    tokens that were computed for the scores (the others' keys and values were in the cache; with another
+    batch shape than a fresh pass, so equal to it within the noise floor), `log` llama.cpp's own lines:
+    these four do not count in equality.
     """
 
     setup: Setup
@@ -69,6 +71,7 @@ class Trace(Value):
     stopped: Stopped | None = None
     elapsed_ms: FrozenJSON = field(default_factory=lambda: FrozenJSON({}), compare=False)
     reused: tuple[str, ...] = field(default=(), compare=False)
+    evaluated: int | None = field(default=None, compare=False)
     log: tuple[str, ...] = field(default=(), compare=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,6 +99,7 @@ class Trace(Value):
             stopped=Stopped(stopped["stage"], FrozenJSON(stopped["error"])) if stopped else None,
             elapsed_ms=FrozenJSON(data.get("elapsed_ms", {})),
             reused=tuple(data.get("reused", ())),
+            evaluated=data.get("evaluated"),
             log=tuple(data.get("log", ())),
             **{name: kind.from_dict(data[name]) for name, kind in STAGE_TYPES.items() if data.get(name) is not None},
         )
@@ -112,6 +116,13 @@ class Trace(Value):
         from workbench.storage import load_trace
 
         return load_trace(Path(folder))
+
+    @property
+    def from_cache(self) -> str:
+        """How much of the prompt was scored anew, in words; empty where all of it was, or none."""
+        if self.evaluated is None or self.tokens is None or self.evaluated >= len(self.tokens):
+            return ""
+        return f"{self.evaluated:,} of {len(self.tokens):,} tokens anew"
 
     @property
     def complete(self) -> bool:
@@ -200,6 +211,7 @@ class _Run:
         self.elapsed_ms: dict[str, float] = {}
         self.reused: list[str] = []
         self.stopped: Stopped | None = None
+        self.evaluated: int | None = None
         self.same_model = self._same_model()
         self._host, self._own_host = host, host is None
 
@@ -226,7 +238,10 @@ class _Run:
         return self.host().tokenize(self.values["rendered"].text, progress=self.progress, cancel=self.cancel)
 
     def scores(self) -> Scores:
-        return self.host().score(self.values["tokens"].ids, progress=self.progress, cancel=self.cancel)
+        host = self.host()
+        scores = host.score(self.values["tokens"].ids, progress=self.progress, cancel=self.cancel)
+        self.evaluated = host.evaluated
+        return scores
 
     def generation(self) -> Generation:
         ids = self.values["tokens"].ids
@@ -327,6 +342,7 @@ class _Run:
             stopped=self.stopped,
             elapsed_ms=FrozenJSON(self.elapsed_ms),
             reused=tuple(self.reused),
+            evaluated=self.evaluated,
             log=self._host.log if self._host is not None else (),
             **self.values,
         )

@@ -119,7 +119,9 @@ def test_an_edit_at_the_end_evaluates_only_the_tail(setup: Setup, host: Host, he
     changed = [{"role": "user", "content": "word " * 200 + "fin"}]
     again = trace(changed, setup, host=host, until="scores")
     assert again.tokens
-    assert host.evaluated < 20 < len(again.tokens)
+    assert again.evaluated is not None
+    assert again.evaluated < 20 < len(again.tokens)
+    assert again.from_cache in again._repr_html_()
     fresh = trace(changed, setup, until="scores")
     assert again.scores and fresh.scores  # noqa: PT018 - for the type checker
     other_batch = trace(changed, setup.replace(**{"runtime.n_ubatch": 7}), until="scores")

@@ -54,4 +54,6 @@ def own_pieces(value: Trace) -> dict[int, bytes]:
 def _title(name: str, value: Trace, stage: str) -> str:
     elapsed = value.elapsed_ms.value().get(stage)
     how = "reused" if stage in value.reused else f"{elapsed:.0f} ms" if elapsed is not None else ""
+    if stage == "scores" and value.from_cache:
+        how = f"{how}, {value.from_cache}"
     return escape(f"{name} · {how}") if how else name

@@ -43,8 +43,9 @@ def elapsed(value: Trace | None) -> list[tuple[str, str]]:
     if value is None:
         return []
     times = value.elapsed_ms.value()
+    notes = {"scores": f" ({value.from_cache})" if value.from_cache else ""}
     return [
-        (stage, "reused" if stage in value.reused else milliseconds(times[stage]))
+        (stage, "reused" if stage in value.reused else milliseconds(times[stage]) + notes.get(stage, ""))
         for stage in STAGES
         if stage in value.reused or stage in times
     ]
