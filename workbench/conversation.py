@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -43,14 +44,12 @@ class Conversation(Value):
         Errors: `BadRequest` where the body is no object or has no list of message objects.
         """
         where = f"{source}: " if source else ""
-        _check_body(body, where)
         try:
+            _check_body(body, where)
+            _check_json(body, where, "")
             return cls(FrozenJSON(body), source)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise BadRequest(
-                f"{where}the request holds a value that JSON cannot hold ({error})",
-                "accepted are objects, lists, texts, finite numbers, true, false and null",
-            ) from error
+        except RecursionError as error:
+            raise BadRequest(f"{where}the request is nested too deeply", "accepted are some hundred levels") from error
 
     @classmethod
     def from_json(cls, text: str, *, source: str | None = None) -> Conversation:
@@ -200,6 +199,25 @@ def _check_body(body: Any, where: str) -> None:
                 'accepted is an object with "role" and "content"',
             )
     _check_optional(body, where)
+
+
+def _check_json(value: Any, where: str, path: str) -> None:
+    """Refuse what JSON cannot hold and what would not come back as it went in."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise BadRequest(f"{where}{path or 'the request'} has the key {key!r}", "accepted are texts as keys")
+            _check_json(item, where, f"{path}.{key}" if path else key)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check_json(item, where, f"{path}[{index}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise BadRequest(f"{where}{path} is {value}, beyond what a number can hold", "accepted are finite numbers")
+    elif not isinstance(value, str | int | float | None):
+        kind = type(value).__name__
+        raise BadRequest(
+            f"{where}{path} is a {kind}", "accepted are objects, lists, texts, numbers, true, false and null"
+        )
 
 
 def _check_optional(body: dict[str, Any], where: str) -> None:

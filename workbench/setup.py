@@ -64,14 +64,14 @@ class Runtime:
 class Sampling:
     """The sampler chain's parameters. None: not set here, the request's value or the default applies."""
 
-    seed: int | None = None
+    seed: int | None = None  # -1: a random one, recorded in the generation
     temperature: float | None = None  # 0: the most likely token
     top_k: int | None = None  # 0 or less: off
     top_p: float | None = None
     min_p: float | None = None
     repeat_penalty: float | None = None
     repeat_last_n: int | None = None  # -1: the whole context
-    max_tokens: int | None = None
+    max_tokens: int | None = None  # -1: as many as the context holds
 
 
 TEMPLATE_DEFAULTS = TemplateChoice("model", "transformers", None)
@@ -114,14 +114,14 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "n_gpu_layers": (-1, 2**31 - 1),
     "rope_freq_base": (0, None),
     "rope_freq_scale": (0, None),
-    "seed": (0, 2**32 - 1),
+    "seed": (-1, 2**32 - 1),
     "temperature": (0, None),
     "top_k": (-(2**31), 2**31 - 1),
     "top_p": (0, 1),
     "min_p": (0, 1),
     "repeat_penalty": (0, None),
     "repeat_last_n": (-1, 2**31 - 1),
-    "max_tokens": (0, 2**31 - 1),
+    "max_tokens": (-1, 2**31 - 1),
 }
 CHOICES: dict[str, tuple[str, ...]] = {
     "engine": ENGINE_NAMES,
@@ -261,7 +261,7 @@ class Setup(Value):
         if "max_completion_tokens" in asked:
             asked["max_tokens"] = asked.pop("max_completion_tokens")
         where = f"{conversation.source}: " if conversation.source else ""
-        from_request = _section(Sampling, "sampling", asked, where)
+        from_request = _section(Sampling, "", asked, where or "the request: ")
         merged = _filled(SAMPLING_DEFAULTS, SAMPLING_DEFAULTS) | _explicit(from_request) | _explicit(self.sampling)
         return merged | {"stop": _stops(stop, where)}
 
@@ -326,7 +326,9 @@ def _section(kind: type, name: str, data: Any, where: str) -> Any:
         raise BadRequest(f'{where}"{name}" is {json.dumps(data)}', "accepted is an object")
     hints = get_type_hints(kind)
     _refuse_unknown(data, list(hints), where, name)
-    return kind(**{key: _checked(f"{name}.{key}", key, value, hints[key], where) for key, value in data.items()})
+    return kind(
+        **{key: _checked(f"{name}.{key}".lstrip("."), key, value, hints[key], where) for key, value in data.items()}
+    )
 
 
 def _checked(dotted: str, key: str, value: Any, hint: Any, where: str) -> Any:
@@ -337,6 +339,8 @@ def _checked(dotted: str, key: str, value: Any, hint: Any, where: str) -> Any:
     wrong = BadRequest(f"{where}{dotted} is {json.dumps(value, default=repr)}", f"accepted is {accepted}")
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
+    if isinstance(value, float) and value.is_integer() and int in kinds:
+        value = int(value)  # 40.0, as some clients write a whole number
     if isinstance(value, list | tuple):
         if not any(get_args(kind) for kind in kinds) or not all(isinstance(item, str) and item for item in value):
             raise wrong

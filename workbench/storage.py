@@ -20,13 +20,28 @@ from workbench.trace import Trace
 TRACE, ARRAYS, HASHES = "trace.json", "arrays.npz", "hashes.json"
 
 
+def check_folder(folder: Path) -> None:
+    """Make `folder` where it is not there, and see that it can be written to. Errors: `BadFile`."""
+    probe = folder / f".{TRACE}.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except (OSError, ValueError) as error:
+        raise BadFile(
+            f"the trace cannot be written to {folder}: {getattr(error, 'strerror', None) or error}",
+            "accepted is a folder one may write to",
+            "name another folder",
+        ) from error
+
+
 def save_trace(trace: Trace, folder: Path) -> Path:
     """Write `trace` to `folder` (made if needed; an earlier trace in it is replaced). Errors: `BadFile`."""
     files = {TRACE: _json(trace), ARRAYS: _arrays(trace)}
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files[HASHES] = json.dumps(hashes, indent=1).encode()
+    check_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             aside = folder / f".{name}.{os.getpid()}"
             aside.write_bytes(content)

@@ -1,12 +1,7 @@
-"""One request through one stack: `trace()` strings the stages together, `Trace` holds what came out.
-
-This is the only place that knows the order of the stages and what each of them reads, so it is also
-the place that decides what a change makes stale.
-"""
+"""One request through one stack: `Trace` holds every value on the way, `trace()` computes them (see `chain.py`)."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,14 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from workbench import environment
 from workbench.conversation import Conversation
 from workbench.environment import Environment
-from workbench.errors import BadRequest, Cancelled, WorkbenchError
+from workbench.errors import BadRequest
 from workbench.progress import Cancel, Progress
 from workbench.setup import Setup
 from workbench.stages import Generation, Parsed, Rendered, Scores, Tokens
 from workbench.values import SCHEMA_VERSION, FrozenJSON, Value
 
 if TYPE_CHECKING:
-    from workbench.gguf.header import Header
     from workbench.runtime.host import Host
 
 STAGES = ("rendered", "tokens", "scores", "generation", "parsed")
@@ -32,14 +26,6 @@ STAGE_TYPES: dict[str, Any] = {
     "scores": Scores,
     "generation": Generation,
     "parsed": Parsed,
-}
-# The parts of a setup that each stage reads itself; what earlier stages read reaches it through their values.
-READS: dict[str, tuple[str, ...]] = {
-    "rendered": ("model", "template", "metadata"),
-    "tokens": ("model", "metadata", "tokenizer"),
-    "scores": ("model", "metadata", "runtime"),
-    "generation": ("model", "metadata", "runtime", "sampling"),
-    "parsed": ("parser",),
 }
 
 
@@ -82,6 +68,7 @@ class Trace(Value):
             data[f.name] = value.to_dict() if isinstance(value, Value) else value
         data["stopped"] = {"stage": s.stage, "error": s.error.value()} if (s := self.stopped) else None
         data["elapsed_ms"] = self.elapsed_ms.value()
+        data["unknown_fields"] = self.conversation.unknown_fields
         return data | {"reused": list(self.reused), "log": list(self.log)}
 
     @classmethod
@@ -171,202 +158,12 @@ def trace(
     if until not in STAGES:
         raise BadRequest(f"until is {until!r}", f"accepted are {', '.join(STAGES)}")
     setup = setup if isinstance(setup, Setup) else Setup(model=str(setup))
-    run = _Run(Conversation.of(request), setup, host, previous, on_stage, progress, cancel)
+    from workbench.chain import Chain
+
+    wanted = STAGES[: STAGES.index(until) + 1]
+    chain = Chain(Conversation.of(request), setup, wanted, host, previous)
+    chain.on_stage, chain.progress, chain.cancel = on_stage, progress, cancel
     try:
-        return run.until(until)
+        return chain.run()
     finally:
-        run.close()
-
-
-def first_touched(before: Setup, after: Setup) -> str | None:
-    """The first stage that a change of setup touches, None where nothing differs."""
-    for stage in STAGES:
-        if any(getattr(before, part) != getattr(after, part) for part in READS[stage]):
-            return stage
-    return None
-
-
-class _Run:
-    """The work of one `trace()` call: each stage is one method named after it."""
-
-    def __init__(
-        self,
-        conversation: Conversation,
-        setup: Setup,
-        host: Host | None,
-        previous: Trace | None,
-        on_stage: Callable[[str, Any], None] | None,
-        progress: Progress | None,
-        cancel: Cancel | None,
-    ) -> None:
-        from workbench.gguf.header import read_header
-        from workbench.parsers import check_parser
-
-        self.conversation, self.setup, self.previous = conversation, setup, previous
-        self.on_stage, self.progress, self.cancel = on_stage, progress, cancel
-        self.sampling = setup.sampling_for(conversation)
-        check_parser(setup.parser)
-        self.header: Header | None = read_header(setup.model) if setup.model else None
-        self.values: dict[str, Any] = {}
-        self.elapsed_ms: dict[str, float] = {}
-        self.reused: list[str] = []
-        self.stopped: Stopped | None = None
-        self.evaluated: int | None = None
-        self.same_model = self._same_model()
-        self._host, self._own_host = host, host is None
-
-    def until(self, last: str) -> Trace:
-        for stage in STAGES[: STAGES.index(last) + 1]:
-            if not self._take_over(stage) and not self._compute(stage):
-                break
-        return self._result()
-
-    def close(self) -> None:
-        if self._own_host and self._host is not None:
-            self._host.close()
-
-    # -- the stages ---------------------------------------------------------------------------------
-
-    def rendered(self) -> Rendered:
-        from workbench.engines import render, resolve_template
-
-        choice = self.setup.effective()["template"]
-        template = resolve_template(self.setup, self.header)
-        return render(self.conversation, template, engine=choice["engine"], clock=choice["clock"], cancel=self.cancel)
-
-    def tokens(self) -> Tokens:
-        return self.host().tokenize(self.values["rendered"].text, progress=self.progress, cancel=self.cancel)
-
-    def scores(self) -> Scores:
-        host = self.host()
-        scores = host.score(self.values["tokens"].ids, progress=self.progress, cancel=self.cancel)
-        self.evaluated = host.evaluated
-        return scores
-
-    def generation(self) -> Generation:
-        ids = self.values["tokens"].ids
-        return self.host().generate(ids, self.sampling, progress=self.progress, cancel=self.cancel)
-
-    def parsed(self) -> Parsed:
-        from workbench.parsers import parse, preserved_tokens
-
-        generation: Generation = self.values["generation"]
-        return parse(
-            generation.answer(preserved_tokens()),
-            parser=self.setup.parser,
-            prompt_tail=self.values["rendered"].text[-200:],
-            complete=generation.stop_reason in ("end-of-generation", "stop-text"),
-        )
-
-    # -- how they hang together ---------------------------------------------------------------------
-
-    def host(self) -> Host:
-        from workbench.runtime.host import Host
-
-        if self.setup.model is None:
-            raise BadRequest("the setup names no model", "accepted is a GGUF file's path", "set its key model")
-        if self._host is None:
-            self._host = Host(self.setup)
-        else:
-            self._host.use(self.setup)
-        return self._host
-
-    def _compute(self, stage: str) -> bool:
-        started = time.perf_counter()
-        try:
-            value = getattr(self, stage)()
-        except WorkbenchError as error:
-            if stage == "rendered" and not isinstance(error, Cancelled):
-                raise  # nothing was had: the caller's mistake, not a result
-            self.stopped = Stopped(stage, FrozenJSON(error.to_dict()))
-            return False
-        self.elapsed_ms[stage] = round((time.perf_counter() - started) * 1000, 3)
-        return self._keep(stage, value)
-
-    def _keep(self, stage: str, value: Any) -> bool:
-        self.values[stage] = value
-        if self.on_stage:
-            self.on_stage(stage, value)
-        reason = _why_it_ends(stage, value)
-        if reason:
-            self.stopped = Stopped(stage, FrozenJSON(reason))
-        return reason is None
-
-    def _take_over(self, stage: str) -> bool:
-        old = self.previous
-        value = getattr(old, stage) if old else None
-        if old is None or value is None or not self._fresh(stage, old) or _why_it_ends(stage, value):
-            return False
-        self.reused.append(stage)
-        return self._keep(stage, value)
-
-    def _fresh(self, stage: str, old: Trace) -> bool:
-        if not self.same_model or any(getattr(old.setup, p) != getattr(self.setup, p) for p in READS[stage]):
-            return False
-        if stage == "rendered":
-            now = old.setup.template.clock is None and any("clock" in note for note in old.rendered.notes)  # type: ignore[union-attr]
-            return not now and _template_fields(old.conversation) == _template_fields(self.conversation)
-        before = STAGES[STAGES.index(stage) - 1] if stage != "generation" else "tokens"
-        same_input = bool(getattr(old, before) == self.values[before])
-        if stage == "generation":
-            return same_input and old.setup.sampling_for(old.conversation) == self.sampling
-        return same_input
-
-    def _same_model(self) -> bool:
-        if self.previous is None:
-            return False
-        return bool(self.previous.environment.files.value() == self._files())
-
-    def _files(self) -> dict[str, Any]:
-        from workbench.gguf.fingerprint import fingerprint
-
-        files: dict[str, Any] = {}
-        if self.header is not None:
-            path = Path(self.header.path)
-            files["model"] = {
-                "name": path.name,
-                "bytes": self.header.file_size,
-                "fingerprint": fingerprint(path),
-            }
-        source = self.setup.template.source or ""
-        if source.startswith("file:"):
-            files["template"] = _file_facts(Path(source[5:]))
-        return files
-
-    def _result(self) -> Trace:
-        runtime = self._host.info() if self._host is not None and "scores" in self.values else {}
-        return Trace(
-            setup=self.setup,
-            conversation=self.conversation,
-            environment=environment.collect(runtime=runtime, files=self._files()),
-            stopped=self.stopped,
-            elapsed_ms=FrozenJSON(self.elapsed_ms),
-            reused=tuple(self.reused),
-            evaluated=self.evaluated,
-            log=self._host.log if self._host is not None else (),
-            **self.values,
-        )
-
-
-def _why_it_ends(stage: str, value: Any) -> dict[str, Any] | None:
-    if stage == "rendered" and value.error is not None:
-        where = f" (template line {value.error.line})" if value.error.line else ""
-        return {"code": "template-error", "message": f"{value.error.type}: {value.error.message}{where}"}
-    if stage == "generation" and value.stop_reason == "cancelled":
-        return {"code": "cancelled", "message": "the generation was cancelled; what was written so far is kept"}
-    return None
-
-
-def _template_fields(conversation: Conversation) -> FrozenJSON:
-    names = ("messages", "tools", "documents", "chat_template_kwargs", "add_generation_prompt")
-    return FrozenJSON([conversation.data.get(name) for name in names])
-
-
-def _file_facts(path: Path) -> dict[str, Any]:
-    import hashlib
-
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return {"name": path.name}
-    return {"name": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        chain.close()

@@ -227,3 +227,61 @@ def test_traces_are_equal_whoever_made_them(setup: Setup, host: Host, hello: Tra
     assert again.rendered == hello.rendered
     assert again.tokens == hello.tokens
     assert dataclasses.replace(hello, elapsed_ms=again.elapsed_ms) == hello
+
+
+def test_the_time_is_read_again(setup: Setup) -> None:
+    clock = setup.replace(**{"template.source": "text:{{ strftime_now('%H:%M:%S.%f') }}"})
+    first = trace(HELLO, clock, until="rendered")
+    again = trace(HELLO, clock, until="rendered", previous=first)
+    assert again.reused == ()
+    assert again.rendered != first.rendered
+    fixed = clock.replace(**{"template.clock": "2024-07-26"})
+    still = trace(HELLO, fixed, until="rendered")
+    assert trace(HELLO, fixed, until="rendered", previous=still).reused == ("rendered",)
+
+
+def test_a_template_file_that_changes_is_rendered_again(setup: Setup, tmp_path: Path) -> None:
+    file = tmp_path / "t.jinja"
+    file.write_text("ONE")
+    of_file = setup.replace(**{"template.source": f"file:{file}"})
+
+    def rewrite(_name: str, _value: object) -> None:
+        file.write_text("TWO")
+
+    first = trace(HELLO, of_file, until="rendered", on_stage=rewrite)
+    again = trace(HELLO, of_file, until="rendered", previous=first)
+    assert first.rendered and again.rendered  # noqa: PT018 - for the type checker
+    assert (first.rendered.text, again.rendered.text) == ("ONE", "TWO")
+    assert again.reused == ()
+
+
+def test_what_is_taken_over_keeps_its_environment(setup: Setup, hello: Trace) -> None:
+    again = trace(HELLO, setup, previous=hello)
+    assert again.reused == STAGES
+    assert again == hello
+
+
+def test_a_trace_of_another_machine_is_not_taken_over(setup: Setup, hello: Trace) -> None:
+    data = hello.to_dict()
+    data["environment"]["versions"]["llama-cpp-python"] = "0.0.1"
+    assert trace(HELLO, setup, until="tokens", previous=Trace.from_dict(data)).reused == ()
+
+
+def test_sampling_does_not_matter_before_the_answer(setup: Setup) -> None:
+    request = {"messages": HELLO, "temperature": "hot"}
+    assert trace(request, setup, until="rendered").complete
+    with pytest.raises(BadRequest, match="temperature"):
+        trace(request, setup)
+
+
+def test_as_many_tokens_as_the_context_holds(setup: Setup, host: Host) -> None:
+    small = setup.replace(**{"runtime.n_ctx": 256, "sampling.max_tokens": -1, "sampling.repeat_penalty": 1.3})
+    result = trace([{"role": "user", "content": "Count from one to one thousand."}], small, host=host)
+    assert result.generation and result.tokens  # noqa: PT018 - for the type checker
+    assert result.generation.stop_reason in ("context-full", "end-of-generation")
+    assert len(result.generation) > 12
+
+
+def test_unknown_fields_are_listed(setup: Setup) -> None:
+    request = {"messages": HELLO, "presence_penalty": 2.0}
+    assert trace(request, setup, until="rendered").to_dict()["unknown_fields"] == ["presence_penalty"]

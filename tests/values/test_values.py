@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench.chain import first_touched
 from workbench.conversation import Conversation
 from workbench.environment import Environment, collect
 from workbench.errors import BadFile, BadRequest, HostDied, WorkbenchError
@@ -32,7 +33,7 @@ from workbench.stages import (
     show_bytes,
 )
 from workbench.storage import load_trace, save_trace
-from workbench.trace import Stopped, Trace, first_touched
+from workbench.trace import Stopped, Trace
 from workbench.values import FrozenJSON, finite
 
 JSON = st.recursive(
@@ -253,7 +254,7 @@ def test_setup_over_request_over_default() -> None:
     sampling = Setup.from_dict({"sampling": {"top_k": 5}}).sampling_for(request)
     assert (sampling["top_k"], sampling["temperature"], sampling["max_tokens"]) == (5, 0.7, 9)
     assert (sampling["top_p"], sampling["stop"]) == (0.95, ["x"])
-    with pytest.raises(BadRequest, match=r"sampling\.temperature"):
+    with pytest.raises(BadRequest, match="the request: temperature"):
         Setup().sampling_for(request.replace(temperature="hot"))
 
 
@@ -341,3 +342,36 @@ def test_environment_names_versions_and_no_path() -> None:
     assert environment.versions.value()["jinja2"]
     assert str(Path.home()) not in environment.to_json()
     assert Environment.from_dict(environment.to_dict()) == environment
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({"messages": [{"content": float("inf")}]}, r"messages\[0\]\.content is inf"),
+        ({"messages": [{"content": {1: 2}}]}, r"messages\[0\]\.content has the key 1"),
+        ({"messages": [{"content": b"x"}]}, "is a bytes"),
+    ],
+)
+def test_what_json_cannot_hold_is_refused(body: object, says: str) -> None:
+    with pytest.raises(BadRequest, match=says):
+        Conversation.from_dict(body)
+
+
+def test_a_number_beyond_floating_point_is_refused() -> None:
+    with pytest.raises(BadRequest, match="temperature is inf"):
+        Conversation.from_json('{"messages": [{}], "temperature": 1e400}')
+
+
+def test_clients_ways_to_write_numbers() -> None:
+    request = Conversation.from_dict({"messages": [{}], "max_tokens": -1, "seed": -1, "top_k": 40.0})
+    sampling = Setup().sampling_for(request)
+    assert (sampling["max_tokens"], sampling["seed"], sampling["top_k"]) == (-1, -1, 40)
+    assert isinstance(sampling["top_k"], int)
+    with pytest.raises(BadRequest, match=r"the request: top_k is 1\.5"):
+        Setup().sampling_for(request.replace(top_k=1.5))
+
+
+def test_a_trace_is_not_saved_where_it_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(BadFile, match="cannot be written"):
+        save_trace(example_trace(), tmp_path / "file")

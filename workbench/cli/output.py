@@ -6,10 +6,13 @@ import json
 import sys
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workbench.errors import one_line
 from workbench.values import SCHEMA_VERSION, finite
+
+if TYPE_CHECKING:
+    from workbench.conversation import Conversation
 
 DONE, RESULT_IS_ERROR, CANNOT_RUN = 0, 1, 2
 INTERRUPTED = 130  # as shells write "ended by SIGINT"
@@ -58,6 +61,12 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}".replace("-0.000", "0.000")
     return str(value)
+
+
+def unknown_fields(conversation: Conversation) -> list[str]:
+    """A line that names the request's fields that have no meaning here; none where there are none."""
+    names = ", ".join(conversation.unknown_fields)
+    return [f"Request     fields that are kept but have no effect here: {names}"] if names else []
 
 
 class Ticker:

@@ -8,7 +8,16 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from workbench.cli.output import DONE, RESULT_IS_ERROR, block, heading, print_json, print_lines, table
+from workbench.cli.output import (
+    DONE,
+    RESULT_IS_ERROR,
+    block,
+    heading,
+    print_json,
+    print_lines,
+    table,
+    unknown_fields,
+)
 from workbench.cli.stack import add_request, add_stack, read_request, read_setup
 from workbench.errors import WorkbenchError
 from workbench.setup import ENGINE_NAMES, Setup
@@ -53,8 +62,10 @@ def run(arguments: argparse.Namespace) -> int:
     renders, absent = _render_all(conversation, template, setup, every=arguments.engine == ALL)
     if arguments.json:
         facts = {"renders": [rendered.to_dict() for rendered in renders], "not_evaluated": absent}
-        print_json({"template": {"label": template.label}} | facts)
+        more = {"template": {"label": template.label}, "unknown_fields": conversation.unknown_fields}
+        print_json(more | facts)
     else:
+        print_lines(unknown_fields(conversation))
         for rendered in renders:
             print_lines(describe(rendered))
         print_lines(f"{item['engine']}: not evaluated, {item['reason']}" for item in absent)

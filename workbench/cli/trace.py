@@ -7,10 +7,21 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.cli import render
-from workbench.cli.output import DONE, RESULT_IS_ERROR, Ticker, block, heading, print_json, print_lines, table
+from workbench.cli.output import (
+    DONE,
+    RESULT_IS_ERROR,
+    Ticker,
+    block,
+    heading,
+    print_json,
+    print_lines,
+    table,
+    unknown_fields,
+)
 from workbench.cli.stack import add_request, add_stack, read_request, read_setup
 from workbench.stages import show_bytes
 
@@ -42,10 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Trace the request; 1 where something stopped it, with all that was had before."""
+    from workbench.storage import check_folder
     from workbench.trace import trace
 
     conversation = read_request(arguments.request)
     setup = read_setup(arguments)
+    if arguments.save:
+        check_folder(Path(arguments.save))  # before the work, not after it
     ticker = Ticker()
     try:
         result = trace(conversation, setup, until=arguments.until, progress=ticker)
@@ -63,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 def describe(result: Trace) -> list[str]:
     """A trace as lines of text, stage by stage."""
     elapsed = result.elapsed_ms.value()
-    lines: list[str] = []
+    lines = unknown_fields(result.conversation)
     if result.rendered is not None:
         lines += render.describe(result.rendered, elapsed.get("rendered"))
     if result.tokens is not None:

@@ -84,7 +84,8 @@ class _Generation:
             self._report("reading the prompt", min(at + chunk, len(prompt)), len(prompt))
 
     def _sample(self) -> Stopped:
-        limit = self._sampling["max_tokens"]
+        asked = self._sampling["max_tokens"]
+        limit = asked if asked >= 0 else self._session.n_ctx  # -1: until the context is full
         for count in range(limit):
             if self._session.stop:
                 raise Cancelled("generating was stopped")

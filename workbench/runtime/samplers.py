@@ -91,7 +91,7 @@ class SamplerChain:
             case "temperature":
                 return library.llama_sampler_init_temp_ext(given["temperature"], 0.0, 1.0)
             case "dist":
-                return library.llama_sampler_init_dist(given["seed"])
+                return library.llama_sampler_init_dist(given["seed"] % 2**32)  # -1: a random one
         raise NotImplementedError(sampler.name)
 
     def _penalties(self, last_n: int, repeat: float) -> Any:
