@@ -326,9 +326,8 @@ def _section(kind: type, name: str, data: Any, where: str) -> Any:
         raise BadRequest(f'{where}"{name}" is {json.dumps(data)}', "accepted is an object")
     hints = get_type_hints(kind)
     _refuse_unknown(data, list(hints), where, name)
-    return kind(
-        **{key: _checked(f"{name}.{key}".lstrip("."), key, value, hints[key], where) for key, value in data.items()}
-    )
+    start = f"{name}." if name else ""
+    return kind(**{key: _checked(start + key, key, value, hints[key], where) for key, value in data.items()})
 
 
 def _checked(dotted: str, key: str, value: Any, hint: Any, where: str) -> Any:
