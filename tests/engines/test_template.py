@@ -10,6 +10,7 @@ import pytest
 from workbench.engines import Template, resolve_template
 from workbench.errors import BadFile, CannotRun
 from workbench.setup import Setup
+from workbench.values import FrozenJSON
 
 
 class Head:
@@ -18,6 +19,12 @@ class Head:
     chat_template: str | None = "own"
     named_templates: dict[str, str] = {"tool_use": "with tools"}  # noqa: RUF012  read only
     special_tokens: dict[str, str] = {"bos_token": "<s>", "eos_token": "</s>"}  # noqa: RUF012  read only
+    architecture = "llama"
+    types = FrozenJSON({"tokenizer.ggml.tokens": "ARRAY[STRING]"})
+    n_vocab = 4
+
+    def get(self, key: str) -> Any:
+        return {"count": 4} if key == "tokenizer.ggml.tokens" else None
 
     def array(self, key: str) -> list[Any]:
         assert key == "tokenizer.ggml.tokens"

@@ -35,7 +35,6 @@ def model(tmp_path):
         ({"tokenizer.ggml.pre": "x" * 128}, [], ["tokenizer.ggml.pre"]),
         ({"tokenizer.ggml.bos_token_id": 2}, ["tokenizer.ggml.bos_token_id"], []),
         ({"tokenizer.ggml.bos_token_id": None}, [], ["tokenizer.ggml.bos_token_id"]),
-        ({"tokenizer.ggml.bos_token_id": "two"}, [], ["tokenizer.ggml.bos_token_id"]),
         ({"tokenizer.ggml.tokens": ["a"]}, [], ["tokenizer.ggml.tokens"]),
         ({"tokenizer.chat_template": "x" * 500, "tokenizer.chat_template.tool_use": "y"}, [], []),
         ({"llama.rope.freq_base": 10000}, ["llama.rope.freq_base"], []),
@@ -58,6 +57,7 @@ def test_the_way_of_each_override(model, metadata, live, copied):
         ({"a.b": ["\ud800"]}, "lone surrogate"),
         ({"a.b": 2**64}, "64 bits"),
         ({"": 1}, "0 bytes"),
+        ({"a.b": float("inf")}, "not finite"),
     ],
 )
 def test_what_gguf_cannot_hold(model, metadata, words):

@@ -25,7 +25,7 @@ MERGES = [(b"t", b"h"), (b"th", b"e"), (b" ", b"t"), (b" t", b"he"), (b"i", b"n"
 SPECIALS = ["<|bos|>", "<|eos|>", "<|im_start|>", "<|im_end|>", "<tool>"]
 
 
-def bpe_vocabulary(writer, *, add_bos=False):
+def bpe_vocabulary(writer, *, add_bos=False, odd_bos=0):
     tokens = [*SPECIALS, *byte_letters(), *(letters(m) for m in MERGED)]
     kinds = [CONTROL] * 4 + [USER] + [NORMAL] * (len(tokens) - 5)
     writer.add_tokenizer_model("gpt2")
@@ -33,7 +33,7 @@ def bpe_vocabulary(writer, *, add_bos=False):
     writer.add_token_list(tokens)
     writer.add_token_types(kinds)
     writer.add_token_merges([f"{letters(a)} {letters(b)}" for a, b in MERGES])
-    writer.add_bos_token_id(0)
+    writer.add_bos_token_id(odd_bos)
     writer.add_eos_token_id(3)
     writer.add_add_bos_token(add_bos)
     return len(tokens)

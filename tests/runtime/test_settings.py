@@ -78,7 +78,7 @@ def test_no_runtime_key_is_without_a_test():
 
 def test_an_unknown_device_lists_those_present(make_host, tiny_model):
     host = make_host(tiny_model, runtime={"devices": ["CUDA7"]})
-    with pytest.raises(CannotRun, match="'CUDA7'; this build and machine have CPU"):
+    with pytest.raises(BadRequest, match="'CUDA7'; this build and machine have CPU"):
         host.load()
 
 

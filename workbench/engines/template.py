@@ -44,12 +44,14 @@ def resolve_template(setup: Setup, header: Header | None) -> Template:
     """The template that `setup` asks for: a text, a file, or the model's own with the setup's metadata on top.
 
     Special tokens are the model's wherever the template is from. Errors: `CannotRun` where there is no
-    template, `BadFile` for a template file that cannot be read.
+    template, `BadFile` for a template file that cannot be read, `BadRequest` for metadata of a wrong kind.
     """
     from pathlib import Path
 
     from workbench.conversation import read_text
+    from workbench.gguf.overrides import check_overrides
 
+    check_overrides(header, setup.metadata.value())
     source = setup.template.source or "model"
     special = _special_tokens(setup, header)
     if source.startswith("text:"):
@@ -87,11 +89,11 @@ def _special_tokens(setup: Setup, header: Header | None) -> tuple[tuple[str, str
     metadata = setup.metadata.value()
     pieces: Any = metadata.get(TOKENS_KEY)
     for key, name in TOKEN_KEYS.items():
-        if key not in metadata:
+        if key not in metadata and TOKENS_KEY not in metadata:
             continue
-        if pieces is None and header is not None:
+        if pieces is None and header is not None and header.n_vocab:
             pieces = header.array(TOKENS_KEY)
-        index = metadata[key]
+        index = metadata[key] if key in metadata or header is None else header.get(key)
         if isinstance(index, int) and pieces is not None and 0 <= index < len(pieces):
             piece = pieces[index]
             tokens[name] = piece.decode("utf-8", "replace") if isinstance(piece, bytes) else str(piece)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any, NamedTuple
 
-from workbench.errors import CannotRun
+from workbench.errors import BadRequest
 from workbench.setup import DEFAULT_N_CTX
 
 # ggml.h: enum ggml_type
@@ -58,11 +58,11 @@ def list_devices(ggml: Any) -> list[Device]:
 
 
 def chosen_devices(names: list[str], present: list[Device]) -> list[Device]:
-    """The devices to offload to; "CPU" adds none. Errors: `CannotRun` for a name that is not present."""
+    """The devices to offload to; "CPU" adds none. Errors: `BadRequest` for a name that is not present."""
     by_name = {device.name: device for device in present}
     for name in names:
         if name not in by_name:
-            raise CannotRun(
+            raise BadRequest(
                 f"runtime.devices names {name!r}",
                 f"this build and machine have {', '.join(by_name) or 'no device'}",
                 "use one of these names, or leave devices out for all of them",
