@@ -1,6 +1,8 @@
 """Metadata overrides: which way each goes, what really arrives, and that the user's file stays as it is."""
 
 import hashlib
+import os
+import time
 
 import pytest
 
@@ -118,6 +120,31 @@ def test_no_room_and_a_cancel_leave_nothing_behind(model, monkeypatch, tmp_path)
     with pytest.raises(CannotRun, match="GGUF_WORKBENCH_CACHE"):
         altered_copy(header, {"a": 1})
     assert list((tmp_path / "cache" / "altered").iterdir()) == []
+
+
+def test_only_the_copies_used_last_are_kept(model, monkeypatch):
+    monkeypatch.setattr(altered, "KEPT_COPIES", 3)
+    header = read_header(model)
+    old = [altered_copy(header, {"a": n}) for n in range(4)]
+    assert all(path.exists() for path in old)  # used within the last minute
+    parts = [old[0].with_name(name) for name in ("old.part", "new.part")]
+    for path in parts:
+        path.write_bytes(b"x")
+    for hours, path in enumerate((*reversed(old), parts[0]), 2):
+        os.utime(path, (time.time() - hours * 3600,) * 2)
+    assert altered_copy(header, {"a": 0}) == old[0]  # the oldest is used again
+    new = altered_copy(header, {"a": "new"})
+    assert sorted(old[0].parent.iterdir()) == sorted([new, old[0], old[3], parts[1]])
+
+
+def test_copies_are_kept_up_to_a_size(model, monkeypatch):
+    monkeypatch.setattr(altered, "KEPT_BYTES", int(2.5 * model.stat().st_size))
+    header = read_header(model)
+    old = [altered_copy(header, {"a": n}) for n in range(3)]
+    for hours, path in enumerate(reversed(old), 2):
+        os.utime(path, (time.time() - hours * 3600,) * 2)
+    new = altered_copy(header, {"a": "new"})
+    assert sorted(old[0].parent.iterdir()) == sorted([new, old[2]])
 
 
 def ids(path, text, **metadata):

@@ -140,6 +140,18 @@ def test_a_change_costs_what_the_table_says(make_host, tiny_model):
     assert host.pid != pid
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"), [(33, r"256 tokens \(n_ctx 33, which llama.cpp rounds up\)"), (256, "256 tokens;")]
+)
+def test_a_rounded_context_names_both_numbers(make_host, tiny_model, asked, words):
+    host = make_host(tiny_model, runtime={"n_ctx": asked})
+    info = host.load()
+    assert (info["n_ctx_asked"], info["n_ctx"]) == (asked, 256)
+    assert len(host.score([10] * 100)) == 100  # as llama-server: what was rounded up can be used
+    with pytest.raises(CannotRun, match=f"1 more than the context of {words}"):
+        host.score([10] * 257)
+
+
 # Memory and files
 
 

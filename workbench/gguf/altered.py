@@ -1,11 +1,12 @@
 """An altered copy of a GGUF file in the cache, for metadata that llama.cpp does not take as an override.
 
 The user's file is only read. A copy is named by the file's fingerprint and the changes, so it is made
-once; it is written aside and renamed, so a copy that is there is whole.
+once; it is written aside and renamed, so a copy that is there is whole. Those used last are kept.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,6 +29,10 @@ WRITER = Path(__file__).with_name("writer.py")
 CHUNK_BYTES = 64 << 20
 SPARE_BYTES = 256 << 20  # left free on the disk
 TIMEOUT_S = 300.0
+KEPT_COPIES = 16  # a setup has up to two: with its weights, and its vocabulary alone
+KEPT_BYTES = 4 << 30
+FRESH_S = 60.0  # a copy used so recently may be about to be opened
+ABANDONED_S = 3600.0  # a half-written copy this old has no writer any more
 
 
 def altered_copy(
@@ -53,7 +59,44 @@ def altered_copy(
     target = cache_dir() / "altered" / f"{name}.gguf"
     if not target.exists():
         _make(header, text, target, tensors, progress, cancel)
+        _remove_old(target)
+    _note_use(target)
     return target
+
+
+def _note_use(path: Path) -> None:
+    """The access time says when a copy was used last; reading alone does not always set it."""
+    with contextlib.suppress(OSError):  # another process removed it: opening it says so
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+
+
+def _remove_old(newest: Path) -> None:
+    """Keep the copies used last, at most `KEPT_COPIES` and `KEPT_BYTES`; `newest` and fresh ones stay.
+
+    A process that has a removed copy mapped keeps its bytes until it ends.
+    """
+    now, copies, total = time.time(), 0, 0
+    for used, path, size in sorted(_leftovers(newest.parent), reverse=True):
+        if path.suffix == ".part":
+            keep = now - used < ABANDONED_S
+        else:
+            copies, total = copies + 1, total + size
+            within = copies <= KEPT_COPIES and total <= KEPT_BYTES
+            keep = within or path == newest or now - used < FRESH_S
+        if not keep:
+            with contextlib.suppress(OSError):  # gone already, or in use on a system that forbids it
+                path.unlink()
+
+
+def _leftovers(folder: Path) -> list[tuple[float, Path, int]]:
+    """When each file here was used last (a half-written one: written), its path and its size in bytes."""
+    found = []
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            stat = path.stat()
+            used = stat.st_mtime if path.suffix == ".part" else max(stat.st_atime, stat.st_mtime)
+            found.append((used, path, stat.st_size))
+    return found
 
 
 def _make(

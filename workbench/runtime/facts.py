@@ -50,6 +50,7 @@ def _context_facts(session: Session) -> dict[str, Any]:
     flash = getattr(given, "flash_attn_type", None)
     return {
         "n_ctx": library.llama_n_ctx(context),
+        "n_ctx_asked": given.n_ctx,
         "n_batch": library.llama_n_batch(context),
         "n_ubatch": library.llama_n_ubatch(context),
         "n_threads": library.llama_n_threads(context),

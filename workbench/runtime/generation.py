@@ -98,7 +98,7 @@ class _Generation:
             if stop is not None:
                 return {"stop_reason": "stop-text", "stop_detail": f"the stop text {stop!r} came"}
             if len(self._session.cached) >= self._session.n_ctx:
-                detail = f"the context of {self._session.n_ctx:,} tokens is full"
+                detail = f"the context of {self._session.context_size} is full"
                 return {"stop_reason": "context-full", "stop_detail": detail}
             if count + 1 < limit:
                 self._session.decode([token], all_logits=False)

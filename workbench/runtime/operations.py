@@ -151,7 +151,7 @@ def _check_prompt(session: Session, ids: list[int], room: int = 0) -> None:
     over = len(ids) + room - session.n_ctx
     if over > 0:
         raise CannotRun(
-            f"the prompt has {len(ids):,} tokens, {over:,} more than the context of {session.n_ctx:,}",
+            f"the prompt has {len(ids):,} tokens, {over:,} more than the context of {session.context_size}",
             "rendering and tokenising still work",
             f"set runtime.n_ctx to at least {len(ids) + room:,}",
         )

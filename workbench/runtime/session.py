@@ -184,6 +184,17 @@ class Session:
         """Tokens that the context holds."""
         return int(self.library.llama_n_ctx(self.context))
 
+    @property
+    def context_size(self) -> str:
+        """`256 tokens (n_ctx 33, which llama.cpp rounds up)`; the real size, where it was rounded also the asked one.
+
+        Behaviour: a multiple of 256, which llama-server uses whole too:
+        https://github.com/ggml-org/llama.cpp/blob/0c1e57098bba43ac29e6e3b677cdceebdd22334f/src/llama-context.cpp#L290
+        """
+        asked = int(self.context_params.n_ctx)
+        rounded = f" (n_ctx {asked:,}, which llama.cpp rounds up)" if asked < self.n_ctx else ""
+        return f"{self.n_ctx:,} tokens{rounded}"
+
     def keep_prefix(self, ids: list[int], limit: int) -> int:
         """Keep the KV cache of the ids that `ids` has in common with it, at most `limit`; how many stay."""
         n = min(common_prefix(self.cached, ids), limit)
