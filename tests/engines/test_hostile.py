@@ -158,3 +158,46 @@ def test_values_of_one_render_do_not_reach_the_next() -> None:
     first: Any = render(HELLO, Template("{% set x = 'secret' %}{{ x }}"))
     assert first.text == "secret"
     assert render(HELLO, Template("{{ x }}")).text == ""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tools": ["notdict"]},
+        {"documents": ["notdict"]},
+        {"chat_template_kwargs": {"messages": 1}},
+        {"chat_template_kwargs": {"tokenize": 1}},
+    ],
+)
+def test_a_request_that_no_template_sees_has_no_place_and_no_events(body: dict[str, Any]) -> None:
+    source = "x\n  {% for m in messages %}{{ m.content }}{% endfor %}"
+    assert render(HELLO, Template(source)).events
+    result = render(
+        Conversation.from_dict({"messages": [{"role": "user", "content": "Hello"}], **body}), Template(source)
+    )
+    assert result.error
+    assert (result.error.line, result.error.column, result.events) == (None, None, ())
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["{% for x in y %}" * 25 + "{% endfor %}" * 25, "{% if x %}" * 110 + "{% endif %}" * 110],
+    ids=["for", "if"],
+)
+def test_nesting_that_python_refuses_has_a_message_and_no_false_place(source: str) -> None:
+    error = error_of(source)
+    assert (error.line, error.column) == (None, None)
+    assert error.message.startswith("the template is nested too deeply")
+    assert "line" not in error.message
+
+
+def test_a_message_that_is_cut_says_so() -> None:
+    message = error_of("{{ raise_exception('y' * 200000) }}").message
+    assert message.startswith("y" * 100_000)
+    assert message.endswith("y… (cut: the message has 200,000 characters)")
+
+
+def test_chance_is_told() -> None:
+    result = render(HELLO, Template("{{ [1, 2, 3] | random }}"))
+    assert any("at random" in note for note in result.notes)
+    assert render(HELLO, Template("{{ 'random' }}")).notes == ()

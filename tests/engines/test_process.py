@@ -79,6 +79,61 @@ def test_a_render_can_be_cancelled() -> None:
     assert render(HELLO, ECHO).text == "Hello"
 
 
+def test_a_render_in_the_queue_can_be_cancelled() -> None:
+    render(HELLO, ECHO)
+    other = threading.Thread(target=render, args=(HELLO, LOOP))
+    other.start()
+    time.sleep(0.1)
+    cancel = Cancel()
+    threading.Timer(0.1, cancel.set).start()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        render(HELLO, ECHO, cancel=cancel)
+    assert time.monotonic() - began < 0.6
+    assert render(HELLO, ECHO).text == "Hello"  # behind the loop, whose two seconds are not this one's
+    other.join()
+
+
+SLOW_FIRST = Template("{% for i in range(1200) %}{% for j in range(999) %}{% endfor %}{% endfor %}FIRST")
+
+
+def interrupted(template: Template, delay_s: float) -> None:
+    """Render under Ctrl+C, as a notebook's stop button sends it."""
+    threading.Timer(delay_s, os.kill, (os.getpid(), signal.SIGINT)).start()
+    render(HELLO, template)
+    time.sleep(5)  # on a fast machine the interrupt comes here
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.001, 0.003, 0.02, 0.05, 0.15, 0.3, 0.5])
+def test_after_an_interrupt_the_next_renders_are_their_own(delay_s: float) -> None:
+    render(HELLO, ECHO)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(SLOW_FIRST, delay_s)
+    for index in range(3):
+        result = render(HELLO, Template(f"NEXT{index} {{{{ messages[0].content }}}}"))
+        assert result.text == f"NEXT{index} Hello"
+        assert result.spans[-1].path == "messages[0].content"
+
+
+def test_an_interrupt_ends_the_render_in_the_process() -> None:
+    render(HELLO, ECHO)
+    pid = sandbox().pid
+    assert pid
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(LOOP, 0.1)
+    assert gone(pid, 0.5)
+
+
+def test_a_process_killed_just_before_a_render_costs_nothing() -> None:
+    for _ in range(5):
+        render(HELLO, ECHO)
+        pid = sandbox().pid
+        assert pid
+        os.kill(pid, signal.SIGKILL)  # and not waited for: its end may not have been seen yet
+        result = render(HELLO, ECHO)
+        assert (result.text, result.error) == ("Hello", None)
+
+
 def test_threads_get_their_own_answers() -> None:
     def one(index: int) -> bool:
         conversation = Conversation.from_dict({"messages": [{"role": "user", "content": f"message {index}"}]})
@@ -121,6 +176,23 @@ def test_the_process_ends_with_a_killed_parent(state: str) -> None:
         parent.kill()
         parent.wait()
         assert gone(child, 1.0 if state == "idle" else 4.0)
+
+
+def test_an_idle_process_ends_with_a_killed_parent_that_has_forked() -> None:
+    """The fork holds the pipe, so its end never comes."""
+    forking = PARENT.replace("sys.stdin.read()", "import os, time; print(os.getpid() if os.fork() else 0, flush=True)")
+    forking += "time.sleep(20)\n"
+    command = [sys.executable, "-W", "ignore", "-c", forking, "idle"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        parent.stdout.readline()
+        parent.kill()
+        parent.wait()
+        try:
+            assert gone(child, 4.0)
+        finally:
+            os.killpg(parent.pid, signal.SIGKILL)
 
 
 def test_the_process_ends_with_a_parent_that_ends() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
 import json
 import os
 import queue
@@ -12,11 +13,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from workbench.errors import Cancelled, CannotRun
 from workbench.progress import Cancel
+
+from .frames import read_frame, write_frame
 
 LIMIT_S = 2.0
 LIMIT_MIB = 512
@@ -43,16 +47,22 @@ class Stopped(Exception):
         self.kind = kind
 
 
+class _NeverBegan(Exception):
+    """The child had ended before it read the request."""
+
+
 class Sandbox:
     """One child for all renders, one at a time; started at the first, started anew after it was stopped.
 
-    Thread-safe. The child ends with this process: its input ends, and an alarm ends it in a render.
+    Thread-safe, and safe to interrupt: a child whose answer was not taken to its end is never used again.
+    The child ends with this process: its input ends, its parent changes, and an alarm ends it in a render.
     """
 
     def __init__(self, *, limit_s: float = LIMIT_S, limit_mib: int = LIMIT_MIB) -> None:
         self.limit_s = limit_s
         self.limit_mib = limit_mib
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # an RLock knows its owner: an interrupt can never leave it held
+        self._numbers = itertools.count(1)
         self._child: _Child | None = None
         atexit.register(self.close)
         if hasattr(os, "register_at_fork"):
@@ -68,15 +78,37 @@ class Sandbox:
 
         Errors: `Cancelled`; `CannotRun` where no child can be started.
         """
-        with self._lock:
-            for attempt in (1, 2):
-                child = self._ready(cancel)
-                if child.send(json.dumps(options).encode(), body):
-                    return self._receive(child, cancel)
-                self._stop()  # it died while it waited; nothing of this request was done
-                if attempt == 2:
-                    break
+        data = json.dumps(options).encode()
+        with self._turn(cancel):
+            for _ in range(2):
+                try:
+                    return self._asked(data, body, cancel)
+                except _NeverBegan:  # it was killed while it waited; nothing of this request was done
+                    continue
         raise CannotRun("the rendering process ends as soon as it starts", "", "see whether jinja2 can be imported")
+
+    @contextlib.contextmanager
+    def _turn(self, cancel: Cancel | None) -> Iterator[None]:
+        """Wait until no other thread renders. Errors: `Cancelled`."""
+        try:
+            while not self._lock.acquire(timeout=_POLL_S if cancel else -1):
+                if cancel is not None and cancel.is_set():
+                    raise Cancelled("the render was cancelled")
+            yield
+        finally:
+            with contextlib.suppress(RuntimeError):  # not ours: the wait was cancelled or interrupted
+                self._lock.release()
+
+    def _asked(self, options: bytes, body: bytes, cancel: Cancel | None) -> Reply:
+        child = self._ready(cancel)
+        try:
+            child.send(next(self._numbers), options, body)
+            reply = self._receive(child, cancel)
+        except BaseException:  # an interrupt too: what the child still sends is nobody's
+            self._stop()
+            raise
+        child.idle = self._child is child
+        return reply
 
     def close(self) -> None:
         """End the child, if there is one; the next render starts another."""
@@ -84,36 +116,41 @@ class Sandbox:
             self._stop()
 
     def _forget(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._child = None
 
     def _ready(self, cancel: Cancel | None) -> _Child:
-        if self._child is not None and self._child.process.poll() is None:
+        if self._child is not None and self._child.idle and self._child.process.poll() is None:
             return self._child
         self._stop()
-        self._child = _Child(self.limit_mib, self.limit_s)
+        self._child = child = _Child()
         try:
-            self._child.receive(time.monotonic() + START_S, cancel)
+            child.start(self.limit_mib, self.limit_s)
+            child.receive(time.monotonic() + START_S, cancel)
         except Stopped as stopped:
-            said = self._child.last_words()
+            said = child.last_words()
             self._stop()
             raise CannotRun(
                 f"the rendering process does not start: {stopped}", said, "see whether jinja2 can be imported"
             ) from stopped
-        return self._child
+        except BaseException:
+            self._stop()
+            raise
+        return child
 
     def _receive(self, child: _Child, cancel: Cancel | None) -> Reply:
         deadline = time.monotonic() + self.limit_s
+        began = False
         try:
+            began = child.receive(deadline, cancel) == b""
             plain = json.loads(child.receive(deadline, cancel))
             text = child.receive(deadline, cancel).decode("utf-8", "surrogatepass")
         except Stopped as stopped:
             self._stop()
+            if not began and stopped.kind == "Crash":
+                raise _NeverBegan from stopped
             error = {"type": stopped.kind, "message": self._explained(stopped), "line": None, "column": None}
             return Reply(None, {"rewrites": [], "clock_used": False, "error": error}, {})
-        except Cancelled:
-            self._stop()
-            raise
         if (plain.get("error") or {}).get("type") == "MemoryLimit":
             self._stop()
             plain["error"]["message"] = self._explained(Stopped("MemoryLimit", ""))
@@ -127,9 +164,6 @@ class Sandbox:
         except Stopped as stopped:
             self._stop()
             return reply._replace(cut=self._explained(stopped))
-        except Cancelled:
-            self._stop()
-            raise
         return reply._replace(tracked=tracked)
 
     def _explained(self, stopped: Stopped) -> str:
@@ -141,14 +175,24 @@ class Sandbox:
 
     def _stop(self) -> None:
         if self._child is not None:
+            self._child.idle = False
             self._child.stop()
             self._child = None
 
 
 class _Child:
-    """The process, and a thread that takes its frames from the pipe."""
+    """The process, and a thread that takes its frames from the pipe; `idle` while no request is in it."""
 
-    def __init__(self, limit_mib: int, limit_s: float) -> None:
+    process: subprocess.Popen[bytes]
+
+    def __init__(self) -> None:
+        self.idle = False
+        self._number = 0
+        self._frames: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
+        self._words = b""
+
+    def start(self, limit_mib: int, limit_s: float) -> None:
+        """Start the process. Errors: `CannotRun`."""
         paths = [_ROOT, *(path for path in sys.path if path and path != _ROOT)]
         command = [sys.executable, "-S", "-E", "-c", _COMMAND, str(limit_mib), str(limit_s), *paths]
         try:
@@ -157,27 +201,25 @@ class _Child:
             )
         except OSError as error:
             raise CannotRun(f"no process for rendering can be started: {error}") from error
-        self._frames: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._words = b""
         threading.Thread(target=self._read, name="render-reader", daemon=True).start()
         threading.Thread(target=self._listen, name="render-errors", daemon=True).start()
 
-    def send(self, options: bytes, body: bytes) -> bool:
-        """Send one request; whether the child took it."""
+    def send(self, number: int, options: bytes, body: bytes) -> None:
+        """Send one request; its `number` comes back with every frame of its answer. Errors: `_NeverBegan`."""
+        self.idle = False
+        self._number = number
         sink = self.process.stdin
-        if sink is None:
-            return False
         try:
             for data in (options, body):
-                sink.write(len(data).to_bytes(8, "big"))
-                sink.write(data)
-            sink.flush()
-        except (OSError, ValueError):
-            return False
-        return True
+                write_frame(sink, number, data)  # type: ignore[arg-type]
+        except (OSError, ValueError) as error:
+            raise _NeverBegan from error
 
     def receive(self, deadline: float, cancel: Cancel | None) -> bytes:
-        """The next frame. Errors: `Stopped` at the deadline or where the child has ended, `Cancelled`."""
+        """The next frame of the request's answer.
+
+        Errors: `Stopped` at the deadline or where the child has ended, `Cancelled`.
+        """
         while True:
             left = deadline - time.monotonic()
             try:
@@ -190,7 +232,8 @@ class _Child:
                 continue
             if frame is None:
                 raise self._ended()
-            return frame
+            if frame[0] == self._number:
+                return frame[1]
 
     def _ended(self) -> Stopped:
         try:
@@ -211,6 +254,8 @@ class _Child:
 
     def stop(self) -> None:
         """End the process at once and take its exit code."""
+        if not hasattr(self, "process"):
+            return  # interrupted before it was started
         with contextlib.suppress(OSError):
             self.process.kill()
         with contextlib.suppress(OSError, ValueError):
@@ -221,7 +266,7 @@ class _Child:
 
     def _read(self) -> None:
         with self.process.stdout as stream:  # type: ignore[union-attr]
-            while (frame := _read_frame(stream)) is not None:  # type: ignore[arg-type]
+            while (frame := read_frame(stream)) is not None:  # type: ignore[arg-type]
                 self._frames.put(frame)
         self._frames.put(None)
 
@@ -229,12 +274,3 @@ class _Child:
         with self.process.stderr as stream:  # type: ignore[union-attr]
             for line in stream:
                 self._words = (self._words + line)[-4096:]
-
-
-def _read_frame(stream: BinaryIO) -> bytes | None:
-    head = stream.read(8)
-    if len(head) < 8:
-        return None
-    size = int.from_bytes(head, "big")
-    data = stream.read(size)
-    return data if len(data) == size else None

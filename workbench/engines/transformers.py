@@ -62,7 +62,12 @@ class Transformers:
         }
         body = job.conversation.body.text.encode("utf-8", "surrogatepass")
         reply = sandbox().render(options, body, cancel=cancel)
-        return _rendered(self, reply, job, [*([choice.note] if choice.note else []), *_clock_note(reply, job, clock)])
+        return _rendered(
+            self,
+            reply,
+            job,
+            [*([choice.note] if choice.note else []), *_clock_note(reply, job, clock), *_chance_note(reply)],
+        )
 
 
 class _Choice:
@@ -93,6 +98,12 @@ def _choose(job: Job) -> _Choice:
         "template or the name of the template you wish to use to the `chat_template` argument. Available "
         f"template names are {sorted(named)}.",
     )
+
+
+def _chance_note(reply: Reply) -> list[str]:
+    if not reply.plain.get("random_used"):
+        return []
+    return ["the template draws at random: here always from the same seed, elsewhere each render may differ"]
 
 
 def _clock_note(reply: Reply, job: Job, clock: str) -> list[str]:

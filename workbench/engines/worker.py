@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import random
+import select
 import signal
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +24,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from . import environment as rules
 from .containers import TrackedDict, TrackedList, wrap
+from .frames import Frame, read_frame, write_frame
 from .instrument import CannotTrack, Instrumented, TrackedEnvironment
 from .origins import Source, Tracked, run
 from .positions import Position
@@ -27,9 +32,13 @@ from .record import spans_of
 from .scalars import tracked_scalar
 
 MIB = 1024 * 1024
+_MESSAGE = 100_000  # characters of an error message that are kept
 _CACHED = 16  # compiled templates of each kind
+_WATCH_S = 1.0  # how often a waiting process looks whether its parent is still there
 _GRACE_S = 1.0  # how much longer than its limit an orphan may live
 Meta = dict[str, Any]
+random.seed(0)
+_SEEDED = random.getstate()
 
 
 class Worker:
@@ -50,17 +59,25 @@ class Worker:
         try:
             variables = plain_variables(body, special, rewrites)
             template = _cached(self._plain, source, self._plain_environment.from_string)
-            return template.render(**variables), {"rewrites": rewrites, "clock_used": self.clock.used}
+            return template.render(**variables), self._facts(source, rewrites)
         except Exception as error:  # noqa: BLE001  a template may raise anything, and each is a result
-            return None, {"rewrites": rewrites, "clock_used": self.clock.used, "error": error_of(error)}
+            return None, self._facts(source, rewrites) | {"error": error_of(error)}
+
+    def _facts(self, source: str, rewrites: list[str]) -> Meta:
+        chance = ("random" in source or "lipsum" in source) and random.getstate() != _SEEDED
+        return {"rewrites": rewrites, "clock_used": self.clock.used, "random_used": chance}
 
     def tracked(self, source: str, body: Any, special: dict[str, str], text: str | None) -> Meta:
         """Spans and events of the same render; the error's column where it failed."""
         random.seed(0)
         instrumented = None
         try:
+            variables = tracked_variables(body, special)
+        except Exception:  # noqa: BLE001  the plain run said it: no template has run, so there is no place and no event
+            return {}
+        try:
             instrumented = _cached(self._tracked, source, self._instrument)
-            result = instrumented.run(tracked_variables(body, special))
+            result = instrumented.run(variables)
         except CannotTrack as error:
             return {"note": f"origins are not followed: {error}"}
         except Exception as error:  # noqa: BLE001  the same
@@ -90,6 +107,8 @@ class Worker:
         return {"place": place, "events": events, "dropped": instrumented.recorder.dropped}
 
     def _syntax_column(self, error: BaseException) -> int | None:
+        if not isinstance(error, TemplateSyntaxError):
+            return None
         line = getattr(error, "lineno", None)
         lexer = self._tracked_environment.lexer
         source_map = lexer.source_map  # type: ignore[attr-defined]
@@ -168,6 +187,8 @@ def error_of(error: BaseException) -> Meta:
         return {"type": "MemoryLimit", "message": "", "line": None, "column": None}
     if isinstance(error, TemplateSyntaxError):
         return {"type": type(error).__name__, "message": str(error.message), "line": int(error.lineno), "column": None}
+    if isinstance(error, SyntaxError):  # of the code that jinja2 made: its lines are not the template's
+        return {"type": type(error).__name__, "message": _of_generated_code(error), "line": None, "column": None}
     message = str(error.message) if isinstance(error, TemplateError) and error.message is not None else str(error)
     line = None
     trace = error.__traceback__
@@ -176,7 +197,21 @@ def error_of(error: BaseException) -> Meta:
             template = trace.tb_frame.f_globals.get("__jinja_template__")
             line = template.get_corresponding_lineno(trace.tb_lineno) if template else trace.tb_lineno
         trace = trace.tb_next
-    return {"type": type(error).__name__, "message": message[:100_000], "line": line, "column": None}
+    return {"type": type(error).__name__, "message": _short(message), "line": line, "column": None}
+
+
+def _of_generated_code(error: SyntaxError) -> str:
+    """What Python says about a template's code, without the line of that code."""
+    if "nested" in error.msg or "too many" in error.msg:
+        return f"the template is nested too deeply for Python: {error.msg}"
+    return error.msg
+
+
+def _short(message: str) -> str:
+    """A message of at most `_MESSAGE` characters, with a word where it was longer."""
+    if len(message) <= _MESSAGE:
+        return message
+    return f"{message[:_MESSAGE]}… (cut: the message has {len(message):,} characters)"
 
 
 def _cached(cache: OrderedDict[str, Any], source: str, build: Callable[[str], Any]) -> Any:
@@ -200,49 +235,48 @@ def limit_memory(mib: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def read_frame(stream: BinaryIO) -> bytes | None:
-    """The next frame (eight bytes of length, then that many), None at the end."""
-    head = stream.read(8)
-    if len(head) < 8:
-        return None
-    size = int.from_bytes(head, "big")
-    data = stream.read(size)
-    return data if len(data) == size else None
-
-
-def write_frame(stream: BinaryIO, data: bytes) -> None:
-    """Send one frame."""
-    stream.write(len(data).to_bytes(8, "big"))
-    stream.write(data)
-    stream.flush()
-
-
-def serve(source: BinaryIO, sink: BinaryIO, *, limit_s: float) -> None:
+def serve(source: FileIO, sink: BinaryIO, *, limit_s: float) -> None:
     """Answer requests until the end of `source`: a frame of options and a frame with the body each.
 
-    Two answers: the plain render (its facts, then the text), then spans and events.
+    An empty frame says that a request is begun; then the plain render (its facts, the text), then
+    spans and events.
     """
     worker = Worker()
     gc.freeze()
-    write_frame(sink, b"{}")
-    while (options := read_frame(source)) is not None and (body := read_frame(source)) is not None:
+    write_frame(sink, 0, b"{}")
+    parent = os.getppid()
+    while (options := _next(source, parent)) is not None and (body := read_frame(source)) is not None:
+        number = options[0]
+        write_frame(sink, number, b"")
         _alarm(limit_s + _GRACE_S)
         gc.disable()  # a render makes many values and next to no cycles
-        _answer(worker, json.loads(options), body, sink)
+        _answer(worker, json.loads(options[1]), body[1], partial(write_frame, sink, number))
         gc.enable()
         _alarm(0)
 
 
-def _answer(worker: Worker, options: Meta, body_text: bytes, sink: BinaryIO) -> None:
+def _next(source: FileIO, parent: int) -> Frame | None:
+    """The next request's first frame, None where no more come: at the end, or when the parent is gone.
+
+    The end alone is not enough: a fork of the parent holds the other end of the pipe open.
+    """
+    if os.name == "posix":
+        while not select.select([source], [], [], _WATCH_S)[0]:
+            if os.getppid() != parent:
+                return None
+    return read_frame(source)
+
+
+def _answer(worker: Worker, options: Meta, body_text: bytes, send: Callable[[bytes], None]) -> None:
     body = json.loads(body_text.decode("utf-8", "surrogatepass"))
     worker.clock.now = datetime.fromisoformat(options["clock"])
     source, special = options["template"], options["special"]
     text, meta = worker.plain(source, body, special)
-    write_frame(sink, json.dumps(meta | {"has_text": text is not None}).encode())
-    write_frame(sink, (text or "").encode("utf-8", "surrogatepass"))
+    send(json.dumps(meta | {"has_text": text is not None}).encode())
+    send((text or "").encode("utf-8", "surrogatepass"))
     failed_by_memory = (meta.get("error") or {}).get("type") == "MemoryLimit"
     found = worker.tracked(source, body, special, text) if options["track"] and not failed_by_memory else {}
-    write_frame(sink, json.dumps(found).encode())
+    send(json.dumps(found).encode())
 
 
 def _alarm(seconds: float) -> None:
@@ -254,8 +288,8 @@ def _alarm(seconds: float) -> None:
 def main() -> None:
     """Serve standard input with the limits given as arguments: MiB, seconds."""
     memory_mib, limit_s = int(sys.argv[1]), float(sys.argv[2])
-    source, sink = sys.stdin.buffer, sys.stdout.buffer
     if hasattr(signal, "SIGALRM"):
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
     limit_memory(memory_mib)
-    serve(source, sink, limit_s=limit_s)
+    with FileIO(0, closefd=False) as source:  # no buffer: `select` would not see what is in one
+        serve(source, sys.stdout.buffer, limit_s=limit_s)
