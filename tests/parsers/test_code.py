@@ -1,8 +1,12 @@
 """Fenced code: what is a block, what its language, and whether its Python parses."""
 
+import sys
+
 import pytest
 
 from workbench.parsers import parse
+
+PYTHON = f"Python {sys.version_info.major}.{sys.version_info.minor}"
 
 
 def blocks(text, **options):
@@ -22,7 +26,7 @@ def test_a_python_block_that_parses():
 def test_a_fault_names_its_line_and_points_at_it():
     text = "```py\nx = 1\nprint(x\n```"
     parsed = blocks(text)
-    assert parsed.code[0].error == "'(' was never closed (line 2)"
+    assert parsed.code[0].error == f"'(' was never closed (line 2, as {PYTHON} reads it)"
     (error,) = parsed.errors
     assert text[slice(*error.span)] == "print(x"
 
@@ -81,3 +85,29 @@ def test_python_that_breaks_the_parser_is_an_error_not_an_exception(code):
     parsed = blocks(f"```python\n{code}\n```")
     assert parsed.code[0].error
     assert parsed.errors
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['<tool_call>```json\n{"name": 1}\n```</tool_call>', '<tool_call>\n```json\n{"name": 1}\n```</tool_call>'],
+)
+def test_a_tag_behind_a_fence_is_no_language(text):
+    parsed = parse(text)
+    assert all(block.language == "json" and block.error is None for block in parsed.code)
+    assert [note.message.startswith("a tool call is not JSON") for note in parsed.errors] == [True]
+
+
+def test_a_fault_names_the_python_that_found_it():
+    """What is no Python for one version may be good for the next, as quotes within an f-string."""
+    parsed = blocks('```python\nx = f"{d["k"]}" +\n```')
+    assert f"as {PYTHON} reads it" in parsed.errors[0].message
+
+
+def test_blocks_between_many_calls_take_no_quadratic_time():
+    import time
+
+    started = time.perf_counter()
+    call = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
+    parsed = parse(f"```\nx\n```\n{call}\n" * 5000)
+    assert time.perf_counter() - started < 2
+    assert (len(parsed.code), len(parsed.tool_calls)) == (5000, 5000)

@@ -1,5 +1,6 @@
 """How formats combine, how one is chosen, and that no text makes parsing raise."""
 
+import itertools
 import json
 
 import pytest
@@ -26,6 +27,8 @@ def test_no_text_raises_and_nothing_is_lost(text, tail, complete):
     assert Parsed.from_dict(json.loads(json.dumps(parsed.to_dict()))) == parsed
     notes = [*parsed.tool_calls, *parsed.repairs, *parsed.errors, *parsed.code]
     assert all(0 <= note.span[0] <= note.span[1] <= len(text) for note in notes)
+    spans = [call.span for call in parsed.tool_calls]
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
     in_calls = {at for call in parsed.tool_calls for at in range(*call.span)}
     tags = 7 * text.count("<think>") + 8 * text.count("</think>")
     assert len(parsed.content) + len(parsed.reasoning or "") + len(in_calls) + tags >= len(text)

@@ -33,6 +33,7 @@ def parse(text: str, *, parser: str = AUTO, prompt_tail: str = "", complete: boo
         if parser != AUTO or candidate.applies(draft):
             draft = candidate.take(draft)
             used.append(candidate.name)
+    draft = _note_cut_tag(draft, [mark for candidate in check_parser(parser) for mark in candidate.marks])
     return Parsed(
         parser="+".join(used) or PLAIN,
         raw=text,
@@ -43,6 +44,20 @@ def parse(text: str, *, parser: str = AUTO, prompt_tail: str = "", complete: boo
         errors=tuple(sorted(draft.errors, key=lambda note: note.span)),
         code=draft.code,
     )
+
+
+def _note_cut_tag(draft: Draft, marks: list[str]) -> Draft:
+    """An error where a cut answer ends in what may be the beginning of a tag, and nothing else says that it was cut."""
+    end = len(draft.raw)
+    is_content = bool(draft.pieces) and draft.pieces[-1][1] == end
+    if draft.complete or not is_content or any(note.span[1] == end for note in draft.errors):
+        return draft
+    begun = {mark: max((n for n in range(1, len(mark)) if draft.raw.endswith(mark[:n])), default=0) for mark in marks}
+    longest = max(begun.values(), default=0)
+    if not longest:
+        return draft
+    tags = " or ".join(mark for mark, n in begun.items() if n == longest)
+    return draft.failed(f"the answer was cut off inside what may be a tag: {tags}", end - longest, end)
 
 
 def check_parser(name: str) -> tuple[OutputParser, ...]:

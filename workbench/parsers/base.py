@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 from workbench.stages import CodeBlock, ParseNote, ToolCall
@@ -42,23 +45,33 @@ class Draft:
         """Where the characters [start, end) of `content` stand in `raw`, from the first to the last of them."""
         return self._raw_offset(start), self._raw_offset(end - 1) + 1 if end > start else self._raw_offset(start)
 
+    @cached_property
+    def _piece_starts(self) -> list[int]:
+        """Where each piece begins in `content`, and the content's length."""
+        return [0, *itertools.accumulate(end - start for start, end in self.pieces)]
+
     def _raw_offset(self, position: int) -> int:
-        for start, end in self.pieces:
-            if position < end - start:
-                return start + position
-            position -= end - start
+        piece = bisect.bisect_right(self._piece_starts, position) - 1
+        if piece < len(self.pieces):
+            return self.pieces[piece][0] + position - self._piece_starts[piece]
         return self.pieces[-1][1] if self.pieces else len(self.raw)
 
-    def without(self, start: int, end: int) -> Draft:
-        """The same draft with [start, end) no longer content."""
+    def without(self, *spans: Span) -> Draft:
+        """The same draft with these spans, in order and apart, no longer content."""
         pieces: list[Span] = []
-        for left, right in self.pieces:
-            pieces += [(left, min(right, start)), (max(left, end), right)]
+        first = 0  # the first span that may still reach into a piece
+        for start, right in self.pieces:
+            left = start
+            while first < len(spans) and spans[first][1] <= left:
+                first += 1
+            at = first
+            while at < len(spans) and spans[at][0] < right:
+                pieces.append((left, spans[at][0]))
+                left = max(left, spans[at][1])
+                at += 1
+            first = max(first, at - 1)
+            pieces.append((left, right))
         return replace(self, pieces=tuple((left, right) for left, right in pieces if left < right))
-
-    def call(self, *calls: ToolCall) -> Draft:
-        """The same draft with tool calls added."""
-        return replace(self, tool_calls=self.tool_calls + calls)
 
     def repaired(self, message: str, start: int, end: int) -> Draft:
         """The same draft with a repair noted: what was accepted although it is not as the format wants it."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import re
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-from workbench.parsers.base import Draft
+from workbench.parsers.base import Draft, Span
 from workbench.parsers.loose_json import Found, read_object
-from workbench.stages import ToolCall
+from workbench.stages import ParseNote, ToolCall
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 SPACE = re.compile(r"\s*")
@@ -34,73 +37,139 @@ class Hermes:
 
     def take(self, draft: Draft) -> Draft:
         """The draft with its calls listed and their text out of the content."""
-        position = 0
+        reading, position = _Reading(draft), 0
         if draft.prompt_tail.rstrip().endswith(OPEN) and draft.reasoning is None:
-            draft, position = _take_tag(draft, 0, 0)
+            position = reading.take_tag(0, 0)
         for start, end in draft.pieces:
             position = max(position, start)
-            while (found := draft.raw.find(OPEN, position, end)) >= 0:
-                draft = _note_stray(draft, position, found)
-                draft, position = _take_tag(draft, found, found + len(OPEN))
-            draft = _note_stray(draft, position, end)
-        return draft if draft.tool_calls else _note_unmade(draft)
+            while (found := reading.next_open(position)) < end:
+                reading.note_stray(position, found)
+                position = reading.take_tag(found, found + len(OPEN))
+            reading.note_stray(position, end)
+        return _note_unmade(reading.result())
 
 
-def _take_tag(draft: Draft, start: int, body: int) -> tuple[Draft, int]:
-    """The call (or calls) behind an opening tag; returns where to go on. Unreadable ones stay content."""
-    following = draft.raw.find(OPEN, body)
-    found = read_object(draft.raw, body, repair_to=following if following >= 0 else len(draft.raw))
-    if found.value is None:
-        return _unreadable(draft, start, body, found)
-    draft = _note_repairs(draft, found)
-    after = SPACE.match(draft.raw, found.end).end()  # type: ignore[union-attr]  # \s* always matches
-    close = draft.raw.find(CLOSE, after)
-    following = draft.raw.find(OPEN, after)
-    if close < 0 or 0 <= following < close:
+class _Reading:
+    """What was found so far. The tags' places and the notes are plain lists, so that many tags take linear time."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft, self._raw = draft, draft.raw
+        self._opens = [match.start() for match in re.finditer(OPEN, draft.raw)]
+        self._closes = [match.start() for match in re.finditer(CLOSE, draft.raw)]
+        self._calls: list[ToolCall] = []
+        self._repairs: list[ParseNote] = []
+        self._errors: list[ParseNote] = []
+
+    def result(self) -> Draft:
+        """The draft with all of it."""
+        draft = self._draft.without(*(call.span for call in self._calls))
+        return replace(
+            draft,
+            tool_calls=(*draft.tool_calls, *self._calls),
+            repairs=(*draft.repairs, *self._repairs),
+            errors=(*draft.errors, *self._errors),
+        )
+
+    def next_open(self, position: int) -> int:
+        """Where the next opening tag is, the text's length where there is none."""
+        return _next(self._opens, position, len(self._raw))
+
+    def next_close(self, position: int) -> int:
+        """Where the next closing tag is, the text's length where there is none."""
+        return _next(self._closes, position, len(self._raw))
+
+    def take_tag(self, start: int, body: int) -> int:
+        """Read the call (or calls) behind an opening tag; where to go on. Unreadable ones stay content."""
+        found = read_object(self._raw, body, repair_to=self.next_open(body))
+        if found.error:
+            return self._unreadable(start, body, found)
+        after = self._skip_space(found.end)
+        close = self.next_close(after)
+        if close == len(self._raw) or self.next_open(after) < close:
+            return self._unclosed(start, found, after)
+        return self._closed(start, found, close)
+
+    def note_stray(self, start: int, end: int) -> None:
+        """An error where a closing tag stands in [start, end), outside all calls."""
+        found = self.next_close(start)
+        if found < end:
+            message = f"{CLOSE} without an opening tag: it was left in the content"
+            self._fail(message, found, found + len(CLOSE))
+
+    def _closed(self, start: int, first: Found, close: int) -> int:
+        """The object of a closed tag and those that follow it there; each call's span ends where the next begins."""
+        found, after = [first], self._skip_space(first.end)
+        while after < close and self._raw[after] == "{":
+            more = read_object(self._raw, after, repair_to=close)
+            if more.error or more.end > close:
+                break
+            self._repair("a second call within one tag was read too", more.start, more.end)
+            found.append(more)
+            after = self._skip_space(more.end)
+        end = close + len(CLOSE)
+        borders = [start, *(more.start for more in found[1:]), end]
+        for item, span in zip(found, itertools.pairwise(borders), strict=True):
+            self._add_call(item, span)
+        if after < close:
+            said = self._raw[after : min(close, after + 40)].rstrip()
+            self._repair(f"text behind the call's JSON was ignored: {said!r}", after, close)
+        return end
+
+    def _unclosed(self, start: int, found: Found, after: int) -> int:
+        """A whole call without its closing tag; of a cut answer the begun tag belongs to the call."""
         end = found.end
-        draft = draft.repaired(f"{CLOSE} is missing behind a complete call", end, end)
-        return _add_call(draft, found.value, start, end), end
-    end = close + len(CLOSE)
-    return _trailing(_add_call(draft, found.value, start, end), after, close), end
+        if self._draft.complete or self._tag_follows(after):
+            self._repair(f"{CLOSE} is missing behind a complete call", end, end)
+        else:
+            left = len(self._raw) - after
+            end = len(self._raw) if left < len(CLOSE) and CLOSE.startswith(self._raw[after:]) else end
+            self._fail(f"the answer was cut off before {CLOSE}; the call in front of it is complete", found.end, end)
+        self._add_call(found, (start, end))
+        return end
+
+    def _unreadable(self, start: int, body: int, found: Found) -> int:
+        close = self.next_close(body)
+        end = min(close, self.next_open(body))
+        if end == close < len(self._raw):
+            end += len(CLOSE)
+        why = f"not JSON: {found.error}"
+        if self._tag_follows(body) or (self._draft.complete and not found.at_end):
+            message = f"a tool call is {why}"
+        elif self._draft.complete:
+            message = "the answer ends inside a tool call"
+        else:
+            message = "the answer was cut off inside a tool call" + ("" if found.at_end else f", which is {why}")
+        self._fail(message, start, end)
+        return end
+
+    def _add_call(self, found: Found, span: Span) -> None:
+        for repair in found.repairs:
+            self._repair(repair, found.start, found.end)
+        call = read_call(found.value)
+        for repair in call.repairs:
+            self._repair(repair, *span)
+        if call.error:
+            self._fail(call.error, *span)
+        if call.name:
+            self._calls.append(ToolCall(call.name, call.arguments, span))
+
+    def _tag_follows(self, position: int) -> bool:
+        return min(self.next_open(position), self.next_close(position)) < len(self._raw)
+
+    def _skip_space(self, position: int) -> int:
+        return SPACE.match(self._raw, position).end()  # type: ignore[union-attr]  # \s* always matches
+
+    def _repair(self, message: str, start: int, end: int) -> None:
+        self._repairs.append(ParseNote(message, (start, end)))
+
+    def _fail(self, message: str, start: int, end: int) -> None:
+        self._errors.append(ParseNote(message, (start, end)))
 
 
-def _trailing(draft: Draft, after: int, close: int) -> Draft:
-    """What stands between the object and the closing tag: nothing, another call, or something to say."""
-    while after < close:
-        more = read_object(draft.raw, after, repair_to=close) if draft.raw[after] == "{" else None
-        if more is None or more.value is None or more.end > close:
-            message = f"text behind the call's JSON was ignored: {draft.raw[after:close].rstrip()[:40]!r}"
-            return draft.repaired(message, after, close)
-        draft = draft.repaired("a second call within one tag was read too", after, more.end)
-        draft = _add_call(_note_repairs(draft, more), more.value, after, more.end)
-        after = SPACE.match(draft.raw, more.end).end()  # type: ignore[union-attr]  # \s* always matches
-    return draft
-
-
-def _unreadable(draft: Draft, start: int, body: int, found: Found) -> tuple[Draft, int]:
-    ends = [end for tag in (CLOSE, OPEN) if (end := draft.raw.find(tag, body)) >= 0]
-    end = min(ends, default=len(draft.raw))
-    if draft.raw.startswith(CLOSE, end):
-        end += len(CLOSE)
-    cut = not ends and found.at_end
-    if cut and not draft.complete:
-        message = "the answer was cut off inside a tool call"
-    elif cut:
-        message = "the answer ends inside a tool call"
-    else:
-        message = f"a tool call is not JSON: {found.error}"
-    return draft.failed(message, start, end), end
-
-
-def _add_call(draft: Draft, value: Any, start: int, end: int) -> Draft:
-    call = read_call(value)
-    if not call.name:
-        return draft.failed(call.error or "", start, end)
-    for repair in call.repairs:
-        draft = draft.repaired(repair, start, end)
-    if call.error:
-        draft = draft.failed(call.error, start, end)
-    return draft.call(ToolCall(call.name, call.arguments, (start, end))).without(start, end)
+def _next(places: list[int], position: int, default: int) -> int:
+    """The first of the sorted `places` that is not before `position`."""
+    at = bisect.bisect_left(places, position)
+    return places[at] if at < len(places) else default
 
 
 def read_call(value: Any) -> Call:
@@ -139,22 +208,9 @@ def _read_arguments(name: str, given: Any, is_given: bool, repairs: list[str]) -
     return Call(name, inner.value, tuple(repairs), None)
 
 
-def _note_repairs(draft: Draft, found: Found) -> Draft:
-    for repair in found.repairs:
-        draft = draft.repaired(repair, found.start, found.end)
-    return draft
-
-
-def _note_stray(draft: Draft, start: int, end: int) -> Draft:
-    found = draft.raw.find(CLOSE, start, end)
-    if found < 0:
-        return draft
-    return draft.failed(f"{CLOSE} without an opening tag: it was left in the content", found, found + len(CLOSE))
-
-
 def _note_unmade(draft: Draft) -> Draft:
     """A whole call within the reasoning, and none outside: the client gets no call, which surprises."""
-    for start, end in draft.reasoning or ():
+    for start, end in () if draft.tool_calls else draft.reasoning or ():
         found = draft.raw.find(OPEN, start, end)
         if found >= 0 and draft.raw.find(CLOSE, found, end) >= 0:
             message = "a tool call stands inside the reasoning: it was not read as a call"

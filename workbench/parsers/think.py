@@ -51,7 +51,7 @@ def _take_open(draft: Draft, spans: list[Span]) -> tuple[Draft, int]:
     if draft.raw.startswith(OPEN, start):
         after = start + len(OPEN)
         draft = draft.repaired("the prompt had opened <think> already; the second tag is ignored", start, after)
-        return _take_one(draft.without(start, after), spans, after)
+        return _take_one(draft.without((start, after)), spans, after)
     return _take_one(draft, spans, 0)
 
 
@@ -68,7 +68,7 @@ def _take_unopened(draft: Draft, spans: list[Span]) -> tuple[Draft, int]:
 def _take_blocks(draft: Draft, spans: list[Span], position: int) -> tuple[Draft, int]:
     while draft.raw.startswith(OPEN, start := _skip_space(draft.raw, position)):
         after = start + len(OPEN)
-        draft, position = _take_one(draft.without(start, after), spans, after)
+        draft, position = _take_one(draft.without((start, after)), spans, after)
     return draft, position
 
 
@@ -82,7 +82,7 @@ def _take_one(draft: Draft, spans: list[Span], start: int) -> tuple[Draft, int]:
     else:
         end = close + len(CLOSE)
     spans.append((start, close))
-    return draft.without(start, end), end
+    return draft.without((start, end)), end
 
 
 def _note_left_over(draft: Draft, position: int) -> Draft:
