@@ -175,6 +175,18 @@ def test_an_override_that_llama_cpp_does_not_read_is_refused(model):
         assert other.load()["n_ctx"] == 512
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [("tokenizer.ggml.pre", "nonsense", r" \(tokenizer.ggml.pre\): "), ("general.architecture", "x", ": ")],
+)
+def test_metadata_that_llama_cpp_refuses_is_not_the_files_fault(model, key, value, why):
+    with (
+        Host(Setup.from_dict({"model": str(model), "metadata": {key: value}})) as host,
+        pytest.raises(CannotRun, match=f"with the setup's metadata{why}.*remove the setup's metadata"),
+    ):
+        host.load()
+
+
 def test_context_length_override_decides_the_default_context(model):
     with Host(Setup.from_dict({"model": str(model), "metadata": {"llama.context_length": 1024}})) as host:
         assert host.load()["n_ctx"] == 1024

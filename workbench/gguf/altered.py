@@ -26,6 +26,7 @@ from workbench.gguf.library import shared_library
 from workbench.progress import Cancel, Progress
 
 WRITER = Path(__file__).with_name("writer.py")
+ALTERED = "altered"  # the folder in the cache
 CHUNK_BYTES = 64 << 20
 SPARE_BYTES = 256 << 20  # left free on the disk
 TIMEOUT_S = 300.0
@@ -56,7 +57,7 @@ def altered_copy(
     order = {"changes": {key: _typed(header, key, value) for key, value in changes.items()}, "tensors": tensors}
     text = json.dumps(order, sort_keys=True)
     name = hashlib.sha256(f"{fingerprint(header.path)}\n{text}".encode()).hexdigest()[:32]
-    target = cache_dir() / "altered" / f"{name}.gguf"
+    target = cache_dir() / ALTERED / f"{name}.gguf"
     if not target.exists():
         _make(header, text, target, tensors, progress, cancel)
         _remove_old(target)

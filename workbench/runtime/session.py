@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from workbench.errors import BadFile, Cancelled, CannotRun
+from workbench.gguf.altered import ALTERED
 from workbench.runtime import params
 from workbench.runtime.cost import cost_of
 from workbench.runtime.library import bindings, ggml
@@ -133,7 +135,7 @@ class Session:
         if not model:
             if self.stop:
                 raise Cancelled(f"loading was stopped at {thousandths / 10:.0f} %")
-            raise _load_error(path, self.log.last_error())
+            raise _load_error(path, self.log.last_error(), overrides)
         self.model, self.has_weights = model, not vocab_only
         self.model_params = given
         self.vocabulary = Vocabulary(self.library, model)
@@ -242,9 +244,17 @@ def common_prefix(a: list[int], b: list[int]) -> int:
     return int(different[0]) if len(different) else n
 
 
-def _load_error(path: str, why: str) -> CannotRun | BadFile:
+def _load_error(path: str, why: str, overrides: dict[str, Any]) -> CannotRun | BadFile:
+    """The error for a file that llama.cpp refused; with metadata of the setup's own it is not the file's fault."""
     if "alloc" in why or "memory" in why:
         return CannotRun(f"{path} does not fit in memory: {why}", "", "use a smaller file or free memory")
+    if overrides or Path(path).parent.name == ALTERED:
+        named = f" ({', '.join(overrides)})" if overrides else ""
+        return CannotRun(
+            f"llama.cpp does not load the model with the setup's metadata{named}: {why or 'it gave no reason'}",
+            "accepted are metadata that fit this model and that this llama.cpp knows",
+            "correct or remove the setup's metadata",
+        )
     return BadFile(
         f"llama.cpp does not load {path}: {why or 'it gave no reason'}",
         "accepted is a GGUF file of an architecture that this llama.cpp knows",
