@@ -177,7 +177,7 @@ def test_values_that_are_no_text_keep_their_field(source: str, value: Any, print
     [
         ("{{ loop }}", None),
         ("{% for m in messages %}{{ loop.index }}{% endfor %}", ("template", None)),
-        ("{{ messages | length + 1 }}", ("template", None)),
+        ("{{ messages | length + 1 }}", ("message", "messages")),
         ("{{ messages[1].content.find('t') }}", ("unknown", None)),
         ("{{ messages[1].content == 'x' }}", ("unknown", None)),
         ("{{ messages[1].content | urlencode }}", ("unknown", None)),
@@ -261,7 +261,7 @@ def test_escaping_is_not_followed_and_says_so() -> None:
 
 def test_random_choices_are_the_same_in_both_runs() -> None:
     result = rendered("{{ messages | map(attribute='content') | list | random }}{{ range(1000) | random }}")
-    assert result.notes == ()
+    assert [note for note in result.notes if "at random" not in note] == []
 
 
 def test_the_clock_is_an_input_and_told() -> None:
@@ -299,3 +299,78 @@ def test_arguments_printed_one_by_one_have_their_own_paths() -> None:
     assert {path for _, origin, path, _ in pieces(result) if origin == "message"} >= {
         f"{base}.{k}" for k in ARGUMENTS if k != "at"
     }
+
+
+HTML = {"messages": [{"role": "user", "content": "a<b"}, {"role": "assistant", "content": "zz"}]}
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "'<i>' + messages[0].content|safe",
+        "('%s<'|safe) % messages[0].content",
+        "('{}<'|safe).format(messages[0].content)",
+        "('<' + (messages[0].content|safe)[0])",
+        "[messages[0].content|safe]",
+        "messages[0].content|safe|map('upper')|map('e')|join('<')",
+    ],
+)
+def test_what_is_marked_safe_costs_its_own_origins_only(expression: str) -> None:
+    source = "A{{ " + expression + " }}B{{ messages[1].content }}C"
+    result = rendered(source, HTML)
+    assert list(lawful(result, source, HTML)) == []
+    found = pieces(result)
+    assert found[0] == ("A", "template", None, True)
+    assert found[-3:] == [
+        ("B", "template", None, True),
+        ("zz", "message", "messages[1].content", True),
+        ("C", "template", None, True),
+    ]
+    outputs = [(result.text or "")[e.start : e.end] for e in result.events if e.kind == "output"]
+    assert outputs == [(result.text or "")[1:-4], "zz"]
+
+
+def test_a_loop_over_safe_text_keeps_the_rest() -> None:
+    source = "{% for c in messages[0].content|safe %}{{ '<' + c }}-{{ c }}{% endfor %}"
+    result = rendered(source, HTML)
+    assert list(lawful(result, source, HTML)) == []
+    known = [piece[:2] for piece in pieces(result) if piece[1] != "unknown"]
+    assert known == [(c, "template" if c == "-" else "message") for c in "-a-<-b"]
+    assert any("some origins are unknown" in note for note in result.notes)
+
+
+def test_braces_in_a_format_have_their_true_columns() -> None:
+    source = """{{ '{{"s}}{s}s}}'.format(s=messages[0].content) }}"""
+    result = rendered(source, HTML)
+    assert list(lawful(result, source, HTML)) == []
+    columns = [(text, span.column) for (text, *_), span in zip(pieces(result), result.spans, strict=True)]
+    assert columns == [("{", 5), ('"s}', 7), ("a<b", 4), ("s}", 14)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "origin", "path"),
+    [
+        ("messages[0].content|length", "message", "messages[0].content"),
+        ("messages|count", "message", "messages"),
+        ("messages[1:]|length", "unknown", None),
+        ("(messages[0].content ~ bos_token)|length", "unknown", None),
+        ("messages[0].content[9:]|length", "unknown", None),
+        ("(messages[0].content == 'x')|int", "unknown", None),
+        ("messages[0].content.count('a')", "unknown", None),
+        ("messages.count(1)", "unknown", None),
+        ("messages|map(attribute='content')|map('length')|sum", "unknown", None),
+        ("'ab'|length", "template", None),
+    ],
+)
+def test_numbers_computed_from_the_request_are_not_the_templates(
+    expression: str, origin: str, path: str | None
+) -> None:
+    (piece,) = pieces(rendered("{{ " + expression + " }}", HTML))
+    assert piece[1:] == (origin, path, False)
+
+
+def test_how_long_a_loop_is_hangs_on_the_request() -> None:
+    result = rendered("{% for m in messages %}{{ loop.index }}{{ loop.length }}{{ loop.revindex }}{% endfor %}", HTML)
+    assert [piece[:2] for piece in pieces(result)] == [
+        ("1", "template"), ("2", "unknown"), ("2", "unknown"), ("2", "template"), ("2", "unknown"), ("1", "unknown")
+    ]  # fmt: skip

@@ -11,7 +11,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import pass_environment
 from markupsafe import Markup
 
-from .containers import unwrap
+from .containers import TrackedDict, TrackedList, unwrap
 from .dump import json_text
 from .formatting import text_of
 from .origins import COMPUTED, UNKNOWN, SafeTracked, Tracked, escaped, glue, run, runs_of
@@ -103,9 +103,22 @@ def number(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def filtered(value: Any, *args: Any, **kwargs: Any) -> Any:
         plain = function(untracked(value), *map(unwrap, args), **{name: unwrap(item) for name, item in kwargs.items()})
-        return derived(plain, value, *args, *kwargs.values())
+        operands = (value, *args, *kwargs.values())
+        if any(isinstance(item, bool) for item in operands):
+            return tracked_scalar(plain, UNKNOWN)  # what was compared to get it is not known
+        return derived(plain, *operands)
 
     return filtered
+
+
+def length(value: Any) -> Any:
+    """Jinja's `length`: the number is from what is counted, unknown where that is from several places."""
+    count = len(value)
+    if isinstance(value, TrackedDict | TrackedList):
+        return tracked_scalar(count, value.source_)
+    if isinstance(value, Tracked) and value.runs_:
+        return derived(count, value)
+    return tracked_scalar(count, UNKNOWN)
 
 
 def same_as(value: Any, other: Any) -> bool:
@@ -130,6 +143,8 @@ def install(environment: ImmutableSandboxedEnvironment) -> None:
         "int": number(f.do_int),
         "float": number(f.do_float),
         "round": number(f.do_round),
+        "length": length,
+        "count": length,
         "wordcount": lost(f.do_wordcount),
         "filesizeformat": lost(f.do_filesizeformat),
         "striptags": lost(f.do_striptags),

@@ -79,14 +79,18 @@ class TrackedFormatter(SandboxedFormatter):
         at = count = 0
         plain = unwrap(pattern)
         for literal, field, spec, conversion in Formatter().parse(plain):
-            at = plain.find(literal, at) if literal else at
+            if not plain.startswith(literal, at):
+                return Tracked(text)
             runs.append(pattern.part_(at, at + len(literal)).runs_)
             at += len(literal)
             if field is None:
+                at += literal[-1:] in ("{", "}")  # a brace stands there twice, and the first is the one written
                 continue
-            at = plain.find("}", at) + 1
-            if "{" in (spec or "") or conversion:
+            at += len(field) + 1
+            at += len(spec or "") + 1 if plain.startswith(":", at) else 0
+            if "{" in (spec or "") or conversion or not plain.startswith("}", at):
                 return Tracked(text)
+            at += 1
             name = field
             if field == "":
                 name, count = str(count), count + 1

@@ -16,10 +16,11 @@ from jinja2.lexer import Lexer
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from . import filters
+from .containers import unwrap
 from .formatting import TrackedFormatter
 from .origins import UNKNOWN, Source, Tracked
 from .positions import Place, PositionLexer, SourceMap
-from .record import Recorder
+from .record import PlainRecorder, Recorder
 from .scalars import SCALARS, tracked_scalar
 
 
@@ -59,7 +60,7 @@ class TrackedEnvironment(ImmutableSandboxedEnvironment):
         if isinstance(result, bytes):
             raise CannotTrack("the template encodes a text to bytes")
         owner = getattr(__obj, "__self__", None)
-        if isinstance(owner, (Tracked, *SCALARS)) and not isinstance(result, Tracked):
+        if isinstance(owner, (Tracked, *SCALARS, list, dict, tuple)) and not isinstance(result, Tracked):
             return Tracked(result) if isinstance(result, str) else _unknown_number(result)
         return result
 
@@ -78,19 +79,13 @@ class Instrumented:
         self.environment = environment
         self.recorder = Recorder()
         self.source_map = SourceMap(source)
+        self._source = source
         self.tree = environment._parse(source, None, None)  # noqa: SLF001  `parse` would lose where a syntax error stands
         generator = _Generator(environment, self.source_map)
-        generator.visit(self.tree)
+        self._namespace = generator.loaded(self.tree, self.recorder)
+        self._namespace["str_join"] = filters.joined
         self._places = generator.places
-        code = compile(generator.written.getvalue(), "<template>", "exec")
-        namespace: dict[str, Any] = {"environment": environment, "__file__": "<template>"}
-        namespace |= {"_literals": generator.literals, "_record": self.recorder}
-        self._namespace = namespace
-        exec(code, namespace)  # noqa: S102  this is how jinja2 loads its own compiled templates
-        namespace["str_join"] = filters.joined
-        self._template = Template._from_namespace(  # noqa: SLF001  `from_code` makes its own namespace
-            environment, namespace, environment.make_globals(None)
-        )
+        self._template = _template(environment, self._namespace)
 
     def place_of(self, error: BaseException) -> Place | None:
         """Where in the template `error` was raised: its innermost statement, None where none was running."""
@@ -100,11 +95,31 @@ class Instrumented:
             trace = trace.tb_next
         return None if line is None else self._places.get(line)
 
-    def run(self, variables: dict[str, Any]) -> Tracked:
-        """The text with origins. Errors: whatever the template raises."""
-        self.recorder.reset()
+    def run(self, variables: dict[str, Any], expected: list[str] | None = None) -> Tracked:
+        """The text with origins. Errors: whatever the template raises.
+
+        `expected` are the pieces that `plain_run` wrote: an output that writes another text is
+        given the expected one, with an unknown origin.
+        """
+        self.recorder.reset(expected)
         context = self._template.new_context(variables)
         return self.recorder.root(self._template.root_render_func(context))  # type: ignore[arg-type]
+
+    def plain_run(self, environment: Environment, variables: dict[str, Any]) -> PlainRecorder:
+        """The same template on plain values, in jinja's own sandbox: what each output wrote, and every step."""
+        recorder = PlainRecorder()
+        tree = self.environment._parse(self._source, None, None)  # noqa: SLF001  its lexer knows columns
+        namespace = _Generator(environment, self.source_map).loaded(tree, recorder)
+        namespace["_literals"] = [*map(unwrap, namespace["_literals"])]
+        template = _template(environment, namespace)
+        recorder.pieces = [*template.root_render_func(template.new_context(variables))]
+        return recorder
+
+
+def _template(environment: Environment, namespace: dict[str, Any]) -> Template:
+    return Template._from_namespace(  # noqa: SLF001  `from_code` makes its own namespace
+        environment, namespace, environment.make_globals(None)
+    )
 
 
 class _Generator(CodeGenerator):
@@ -118,6 +133,15 @@ class _Generator(CodeGenerator):
         self._map = source_map
         self.places: dict[int, Place] = {}  # by line of the generated code
         self._probes: dict[int, tuple[str, Place]] = {}
+
+    def loaded(self, tree: nodes.Template, recorder: Recorder) -> dict[str, Any]:
+        """The module that `tree` becomes, telling `recorder`."""
+        self.visit(tree)
+        namespace: dict[str, Any] = {"environment": self.environment, "__file__": "<template>"}
+        namespace |= {"_literals": self.literals, "_record": recorder}
+        code = compile(self.written.getvalue(), "<template>", "exec")
+        exec(code, namespace)  # noqa: S102  this is how jinja2 loads its own compiled templates
+        return namespace
 
     def _literal(self, text: str, position: object) -> str:
         self.literals.append(Tracked(text, self._map.literal(text, position)))
@@ -151,6 +175,13 @@ class _Generator(CodeGenerator):
             self.write(f"_literals[{len(self.literals) - 1}]")
         else:
             super().visit_Const(node, frame)
+
+    def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:
+        """An attribute; how many turns a loop has hangs on what it goes over."""
+        counts = node.attr in ("length", "revindex", "revindex0")
+        self.write("_record.counted(" if counts else "")
+        super().visit_Getattr(node, frame)
+        self.write(")" if counts else "")
 
     def visit_List(self, node: nodes.List, frame: Frame) -> None:
         """A list; true, false and none in it are known to be the template's."""

@@ -338,6 +338,11 @@ class SafeTracked(Tracked):
     def _operand(self, other: str) -> str:
         return escaped(other)
 
+    def __radd__(self, other: str) -> Tracked:  # its own, so that Python asks it before the text on the left
+        if not isinstance(other, str):
+            return NotImplemented
+        return type(self).__add__(SafeTracked(escaped(other), runs_of(escaped(other))), self)
+
     def __str__(self) -> str:
         return Tracked(str.__str__(self), self.runs_)
 

