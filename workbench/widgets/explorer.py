@@ -136,10 +136,10 @@ class TraceExplorer:
 
     def _compute(self, stamp: int, choices: Choices, cancel: Cancel) -> None:
         conversation, setup, errors = choices.read()
-        self._tell_controls(choices, errors)
         if conversation is not None:
             self._show_stage(stamp, "messages", conversation)
         if conversation is None or setup is None:
+            self._tell_controls(choices, errors)
             return
         self._held = None
         self.panes.tell("begin", stamp=stamp)
@@ -193,6 +193,8 @@ class TraceExplorer:
             return
         self._show_held(stamp)
         self._show_stage(stamp, name, value)
+        if name == "tokens" and stamp == self._stamp:
+            self._tell_controls(self.choices, {})  # behind what the user waits for; a text that has tokens has no error
         if name == "scores":
             self._draw_chart()
 
