@@ -89,3 +89,11 @@ class Chunks {
     this.watch.disconnect();
   }
 }
+
+/** Enter and space press a row that is a button, as they press a real one. */
+function pressed(event) {
+  if (event.key !== "Enter" && event.key !== " ") return;
+  event.preventDefault();
+  event.stopPropagation();
+  event.currentTarget.onclick();
+}

@@ -67,12 +67,7 @@ class MessagesPane extends Pane {
     const label = field.label ? h("span", { class: "wb-label", text: visibleText(field.label) }) : null;
     const row = h("div", { class: "wb-field", tabindex: 0, role: "button", title: visibleText(field.path) }, label, body);
     row.onclick = () => this.select(selectField(this.stages(), field.path));
-    row.onkeydown = (event) => {
-      if (event.key !== "Enter" && event.key !== " ") return;
-      event.preventDefault();
-      event.stopPropagation();
-      row.onclick();
-    };
+    row.onkeydown = pressed;
     return row;
   }
 
@@ -305,12 +300,7 @@ class ParsedPane extends Pane {
         h("span", { class: "wb-label", text: visibleText(part.label) }),
         h("span", { class: "wb-text", text: text || "empty" }));
       row.onclick = () => part.span[0] >= 0 && this.select(selectRaw(this.stages(), ...part.span));
-      row.onkeydown = (event) => {
-        if (event.key !== "Enter" && event.key !== " ") return;
-        event.preventDefault();
-        event.stopPropagation();
-        row.onclick();
-      };
+      row.onkeydown = pressed;
       return row;
     });
     this.body.replaceChildren(...rows);
