@@ -50,12 +50,12 @@ def _below(value: Any, keys: tuple[Any, ...], path: str) -> Iterator[Field]:
 
 
 def reshaped(value: Any) -> Any:
-    """Another value of the same shape: letters stay letters of their case, digits digits, tags as they are."""
+    """Another value of the same shape: letters stay letters of their case, digits digits; tags and entities stay."""
     if isinstance(value, int):
         return int(reshaped(str(value)))
     if isinstance(value, float):
         return float(reshaped(str(value)))
-    parts = re.split(r"(</?\w+>)", value)
+    parts = re.split(r"(</?\w+>|&\w+;)", value)
     return "".join(part if index % 2 else "".join(map(_next, part)) for index, part in enumerate(parts))
 
 

@@ -12,7 +12,16 @@ from tests.engines.templates import SPECIAL, TEMPLATES
 from workbench.engines import Template
 from workbench.stages import Rendered, Span
 
-CASES = ("multi-turn", "tool-round-trip", "two-calls", "typed-content", "reasoning", "documents", "odd-fields")
+CASES = (
+    "multi-turn",
+    "tool-round-trip",
+    "two-calls",
+    "typed-content",
+    "reasoning",
+    "documents",
+    "odd-fields",
+    "quotes-and-tags",
+)
 TALLY: Counter[str] = Counter()
 BRANCHES: dict[str, set[str]] = {}  # by template, the fields on which it branches
 
