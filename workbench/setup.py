@@ -19,6 +19,7 @@ from workbench.values import FrozenJSON, Value
 ENGINE_NAMES = ("transformers", "llama.cpp", "llama.cpp-legacy", "llama-cpp-python", "llama-server", "ollama")
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 DEFAULT_N_CTX = 4096
+NOT_REPLACED, REMOVED = "the file's own", "removed"  # what `diff` says of a metadata key
 
 
 @dataclass(frozen=True)
@@ -225,10 +226,14 @@ class Setup(Value):
         return Setup.from_dict(data)
 
     def diff(self, other: Setup) -> dict[str, tuple[Any, Any]]:
-        """The dotted names whose effective value differs, each with both values."""
+        """The dotted names whose effective value differs, each with both values.
+
+        A metadata key that only one of them replaces is `NOT_REPLACED` in the other, one that is taken out `REMOVED`.
+        """
         mine, theirs = self.flat(), other.flat()
         names = list(dict.fromkeys([*mine, *theirs]))
-        return {name: (mine.get(name), theirs.get(name)) for name in names if mine.get(name) != theirs.get(name)}
+        pairs = {name: (mine.get(name, NOT_REPLACED), theirs.get(name, NOT_REPLACED)) for name in names}
+        return {name: (_told(name, a), _told(name, b)) for name, (a, b) in pairs.items() if a != b}
 
     def flat(self) -> dict[str, Any]:
         """Every knob by dotted name with its effective value, as far as setup and defaults decide it."""
@@ -278,6 +283,10 @@ class Setup(Value):
         name = Path(self.model).name if self.model else None
         parts = [f"{key}={value!r}" for key, value in self.to_dict().items() if key != "model"]
         return f"Setup({', '.join([repr(name), *parts])})"
+
+
+def _told(name: str, value: Any) -> Any:
+    return REMOVED if value is None and name.startswith("metadata.") else value
 
 
 def default_threads() -> int:

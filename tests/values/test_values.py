@@ -261,7 +261,10 @@ def test_setup_over_request_over_default() -> None:
 def test_setup_replace_and_diff() -> None:
     before = Setup.from_dict({"model": "m"})
     after = before.replace(**{"runtime.n_ctx": 512, "metadata.tokenizer.ggml.pre": "qwen2"})
-    assert before.diff(after) == {"runtime.n_ctx": (None, 512), "metadata.tokenizer.ggml.pre": (None, "qwen2")}
+    own = ("the file's own", "qwen2")
+    assert before.diff(after) == {"runtime.n_ctx": (None, 512), "metadata.tokenizer.ggml.pre": own}
+    removed = before.replace(**{"metadata.tokenizer.ggml.pre": None})
+    assert before.diff(removed) == {"metadata.tokenizer.ggml.pre": ("the file's own", "removed")}
     assert after.replace(**{"runtime.n_ctx": None, "metadata": {}}) == before
 
 
