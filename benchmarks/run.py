@@ -1,7 +1,8 @@
 """Runs the benchmarks one after another and writes what they print to RESULTS.md.
 
-A benchmark is a program in this folder that prints table rows (`| what | measured | aim |`) and ends
-with 1 where an aim is missed. With names as arguments only those run, and nothing is written.
+A benchmark is a program in this folder that prints table rows (`| what | measured | aim |`, or rows under a
+head of its own) and ends with 1 where an aim is missed. With names as arguments only those run, and nothing
+is written.
 """
 
 from __future__ import annotations
@@ -73,9 +74,11 @@ def head() -> list[str]:
 def section(result: Result) -> list[str]:
     """One benchmark's part of the page."""
     rows = [line for line in result.output.splitlines() if line.startswith("|")]
+    own_head = len(rows) > 1 and set(rows[1]) <= set("| -")  # a table of another shape brings its head
     notes = [line for line in result.output.splitlines() if line and not line.startswith("|")]
     verdict = "all aims met" if result.code == 0 else "an aim was missed" if result.code == 1 else "it did not run"
-    table = ["| What | Measured | Aim |", "| --- | --- | --- |", *rows, ""] if rows else []
+    head = [] if own_head else ["| What | Measured | Aim |", "| --- | --- | --- |"]
+    table = [*head, *rows, ""] if rows else []
     notes = ["```text", *notes, "```", ""] if notes else []
     return [f"## {result.name}", "", f"`python benchmarks/{result.name}.py`: {verdict}.", "", *table, *notes]
 

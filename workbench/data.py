@@ -36,6 +36,16 @@ def demo_model() -> Path:
     return path
 
 
+def toolsmith() -> Path:
+    """The small model that this project trains and ships (F16, 7 MB): made to be damaged and measured."""
+    return _shipped_file("toolsmith-f16.gguf")
+
+
+def held_out_file() -> Path:
+    """Toolsmith's held-out requests, one JSON object a line; `workbench.damage.tasks()` reads them."""
+    return _shipped_file("held_out.jsonl")
+
+
 def find_models(*folders: str | Path) -> list[Path]:
     """The GGUF files in and below `folders`, by content, sorted; of a split model only its first part.
 
@@ -59,6 +69,13 @@ def requests() -> dict[str, Path]:
 def notebooks() -> Path:
     """The folder with the starter notebooks as shipped: read it, copy it, do not write to it."""
     return _shipped("notebooks", "notebooks")
+
+
+def _shipped_file(name: str) -> Path:
+    path = _shipped("toolsmith", "data/toolsmith") / name
+    if not path.is_file():
+        raise BadFile(f"no file at {path}", "expected what the package ships", "install gguf-workbench again")
+    return path
 
 
 def _shipped(name: str, in_checkout: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -45,6 +45,18 @@ class Value:
         from workbench.views import html_of
 
         return html_of(self)
+
+
+class Plotted:
+    """Mixin of the values that are also a chart: `plot()` gives one that a notebook draws."""
+
+    __slots__ = ()
+
+    def plot(self, *, theme: Literal["light", "dark"] = "light") -> Any:
+        """The value as a chart; its `bundle` is the plotly figure as plain JSON, its repr the same facts as text."""
+        from workbench.views import chart_of
+
+        return chart_of(self, theme=theme)
 
 
 class FrozenJSON:

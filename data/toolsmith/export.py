@@ -1,20 +1,22 @@
-"""Writes a checkpoint as GGUF.
+"""Writes a checkpoint as GGUF; matrices are rounded to float16 first, so that the F16 file loses nothing.
 
-Usage: python export.py CHECKPOINT OUT.gguf [--type f16|f32] [--weights mean|model].
+Usage: python export.py CHECKPOINT OUT.gguf [--type f16|f32]. The checkpoint may be an F16 file of this kind too:
+`python export.py toolsmith-f16.gguf toolsmith-f32.gguf --type f32` makes the F32 file again, to the byte.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import gguf
 import numpy as np
-import torch
 
 import tokenizer as tokens
-from model import Shape
+from shape import Shape
 
 HERE = Path(__file__).parent
 NAMES = {
@@ -29,7 +31,20 @@ NAMES = {
 TOGETHER = {"qkv": ("attn_q", "attn_k", "attn_v"), "gate_up": ("ffn_gate", "ffn_up")}
 
 
-def tensors(weights: dict[str, torch.Tensor], shape: Shape) -> dict[str, np.ndarray]:
+def final_weights(checkpoint: Path) -> dict[str, Any]:
+    """The weights that are shipped, as torch tensors: the mean of the last ones, matrices rounded to float16."""
+    import torch  # here, so that the F32 file can be made again without it
+
+    weights = torch.load(checkpoint)["mean"]
+    return {name: part.half().float() if part.ndim == 2 else part for name, part in weights.items()}
+
+
+def stored_tensors(path: Path) -> dict[str, np.ndarray]:
+    """llama.cpp's tensor names to float32 arrays, out of an F16 file."""
+    return {tensor.name: np.array(tensor.data, np.float32) for tensor in gguf.GGUFReader(path).tensors}
+
+
+def tensors(weights: dict[str, Any], shape: Shape) -> dict[str, np.ndarray]:
     """llama.cpp's tensor names to float32 arrays; matrices are (out, in)."""
     sizes = {
         "qkv": [shape.heads * shape.head, shape.kv_heads * shape.head, shape.kv_heads * shape.head],
@@ -45,13 +60,13 @@ def tensors(weights: dict[str, torch.Tensor], shape: Shape) -> dict[str, np.ndar
     return found
 
 
-def write(weights: dict[str, torch.Tensor], out: Path, kind: str, shape: Shape | None = None) -> None:
+def write(arrays: dict[str, np.ndarray], out: Path, kind: str) -> None:
     """A GGUF file of `kind` f16 or f32 with the tokenizer and both templates; norms stay float32."""
-    shape = shape or Shape()
+    shape = Shape()
     writer = gguf.GGUFWriter(str(out), "llama")
     _describe(writer, shape, kind)
     _add_tokenizer(writer)
-    for name, array in tensors(weights, shape).items():
+    for name, array in arrays.items():
         writer.add_tensor(name, array.astype(np.float16) if kind == "f16" and array.ndim == 2 else array)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -104,10 +119,12 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--type", choices=("f16", "f32"), default="f16")
-    parser.add_argument("--weights", choices=("mean", "model"), default="mean")
     options = parser.parse_args()
-    write(torch.load(options.checkpoint)[options.weights], options.out, options.type)
-    print(json.dumps({"file": options.out.name, "bytes": options.out.stat().st_size}))
+    source = options.checkpoint
+    arrays = stored_tensors(source) if source.suffix == ".gguf" else tensors(final_weights(source), Shape())
+    write(arrays, options.out, options.type)
+    content = options.out.read_bytes()
+    print(json.dumps({"file": options.out.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}))
 
 
 if __name__ == "__main__":

@@ -126,5 +126,5 @@ def verb_family(slots: Slots, *, held_out: bool) -> Family:
         description = f"{verb} a {noun} with a name"
     else:
         wordings, description = (f"{verb} {{0}}", f"{verb} the {noun} {{0}}"), f"{verb} a {noun}"
-    names = (f"{verb}_{noun}", verb, slots.name())
+    names = (f"{verb}_{noun}", f"{verb}_{noun}", f"{verb}_the_{noun}", verb)
     return Family(verb, (description,), names, kinds, wordings, {"status": "word"}, "Done: {status}.")

@@ -16,6 +16,8 @@ from functions import function_request
 from words import Slots
 
 KINDS = ("call", "two calls", "answer", "no tool", "code", "system")
+# The share of tools whose name says nothing of what they do; training has more of them, to teach reading descriptions.
+UNRELATED = {"train": 0.3, "held-out": 0.1}
 NO_TOOL = "I have no tool for that."
 _BEFORE = ("", "", "", "please ", "can you ", "could you ", "now ", "ok, ", "next, ")
 _AFTER = ("", "", "", "", ".", " please", ", thanks", " now")
@@ -79,7 +81,7 @@ def _topic(slots: Slots, kit: list[Family]) -> list[Ask] | tuple[str, str] | str
         return function_request(slots)
     if chance < 0.15:
         return slots.random.choice(list(_FACTS))
-    return [_ask(slots, kit) for _ in range(2 if chance < 0.28 else 1)]
+    return [_ask(slots, kit) for _ in range(2 if chance < 0.37 else 1)]
 
 
 def _ask(slots: Slots, kit: list[Family]) -> Ask:
@@ -125,14 +127,14 @@ def _tool_exchange(slots: Slots, conversation: Conversation, asks: list[Ask], to
 
 
 def _tool(slots: Slots, family: Family, *, unseen: bool) -> dict[str, Any]:
-    """The tool as a client describes it; names come from the list of their side, or are random."""
+    """The tool as a client describes it; a name is usual for what the tool does, or says nothing of it."""
     pick, chance = slots.random.choice, slots.random.random
     names = held_out_names.NAMES.get(family.key, family.names) if unseen else family.names
-    name = slots.name() if chance() < 0.45 else pick(names)
+    name = slots.name() if chance() < UNRELATED[slots.side] else pick(names)
     properties: dict[str, Any] = {}
     for kind in family.parameters:
         known = (held_out_names.PARAMETERS if unseen else PARAMETERS)[kind]
-        parameter = slots.word() if chance() < 0.55 else pick(known)
+        parameter = slots.word() if chance() < 0.3 else pick(known)
         while parameter in properties:
             parameter = slots.word()
         properties[parameter] = {"type": "integer" if kind == "number" else "string"}
@@ -171,9 +173,15 @@ def answer_text(message: dict[str, Any]) -> str:
     return message["content"] + "\n".join(f"<tool_call>\n{dumps(call)}\n</tool_call>" for call in calls)
 
 
+def _shown(function: dict[str, Any]) -> dict[str, Any]:
+    """What the prompt tells of a tool: of each parameter its type alone."""
+    types = {name: given["type"] for name, given in function["parameters"]["properties"].items()}
+    return {"name": function["name"], "description": function["description"], "parameters": types}
+
+
 def pieces(conversation: Conversation) -> list[tuple[str, bool]]:
     """The rendered conversation in pieces, each with whether the model has to write it; equal to `tool_use.jinja`."""
-    tools = "".join(dumps(tool["function"]) + "\n" for tool in conversation.tools)
+    tools = "".join(dumps(_shown(tool["function"])) + "\n" for tool in conversation.tools)
     system = conversation.messages[0]["content"]
     found = []
     text = f"<|begin|><|turn|>system\n{system}\n<tools>\n{tools}</tools><|end|>\n"

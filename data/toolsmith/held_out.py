@@ -1,10 +1,12 @@
-"""The 500 held-out requests.
+"""The 500 held-out requests, a fifth of them on tools, names and parameters that training never saw.
 
-A fifth of them is on tools, names and parameters that training never saw.
+`python held_out.py` writes held_out.jsonl and says what training shares with it: nothing. `--check` only compares.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +39,19 @@ class HeldOut:
         """The request as the template `tool_use` writes it."""
         given = {"messages": self.messages, "tools": self.tools, "bos_token": CONTROL[BEGIN]}
         return _template().render(given, add_generation_prompt=True)
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """Name and arguments of each call of the right answer."""
+        found = json.loads("[" + ",".join(_between(self.answer, "<tool_call>", "</tool_call>")) + "]")
+        return [dict(call) for call in found]
+
+    def line(self, number: int) -> str:
+        """The request with its right answer as one line of JSON."""
+        facts = {"id": f"{self.kind.replace(' ', '-')}-{number:03}", "kind": self.kind, "unseen": self.unseen}
+        content = "" if self.calls else self.answer
+        given = {"messages": self.messages, "tools": self.tools, "answer": self.answer}
+        return dumps(facts | given | {"content": content, "calls": self.calls})
 
 
 def held_out(seed: str = "test") -> list[HeldOut]:
@@ -78,7 +93,26 @@ def _names(tool: dict[str, Any]) -> list[str]:
     return [function["name"], *function["parameters"]["properties"]]
 
 
+def _between(text: str, start: str, end: str) -> list[str]:
+    return [part.partition(end)[0] for part in text.split(start)[1:]]
+
+
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)  # noqa: S701  (a prompt is not HTML)
     environment.filters["tojson"] = dumps
     return environment.from_string((HERE / "tool_use.jinja").read_text())
+
+
+def main() -> int:
+    """Write the requests that `workbench.damage` runs."""
+    requests = held_out()
+    text = "".join(request.line(number) + "\n" for number, request in enumerate(requests, 1))
+    file, shared = HERE / "held_out.jsonl", shared_with_training(requests)
+    if "--check" not in sys.argv[1:]:
+        file.write_text(text)
+    print(f"{len(requests)} requests; shared with training: {shared or 'nothing'}")
+    return int(bool(shared) or file.read_text() != text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

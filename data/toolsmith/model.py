@@ -3,31 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (its customary name)
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class Shape:
-    """Sizes of the model. Every row is a multiple of 256 long, so that K-quants need no fallback."""
-
-    vocabulary: int = 1024
-    width: int = 256
-    layers: int = 4
-    heads: int = 4
-    kv_heads: int = 2
-    feed_forward: int = 768
-    context: int = 1024
-    rope_base: float = 500_000.0
-    epsilon: float = 1e-5
-
-    @property
-    def head(self) -> int:
-        """Width of one head."""
-        return self.width // self.heads
+from shape import Shape
 
 
 class Layer(nn.Module):

@@ -30,7 +30,8 @@ from optimizer import Optimizer
 from words import Slots
 
 WORKERS = 2
-SHAPES = ((4, 512), (2, 1024))  # rows and tokens of a batch of one worker; every sixth batch is long
+# Rows and tokens of a batch of one worker: short ones first, then every sixth is long.
+SHORT, USUAL, LONG = (8, 256), (4, 512), (2, 1024)
 MEAN = 0.9  # the running mean of the weights moves by a tenth every ten steps
 
 
@@ -130,16 +131,16 @@ class Run:
         return F.cross_entropy(logits.float(), ids[:, 1:][written])
 
     def warm(self) -> None:
-        """Compile for both shapes before the clock starts."""
-        for shape in SHAPES:
+        """Compile for every shape before the clock starts."""
+        for shape in (SHORT, USUAL, LONG):
             self.loss(*shape).backward()
         self.model.zero_grad(set_to_none=True)
         dist.barrier()
 
     def step(self, share: float) -> Tensor:
         """One update; `share` of the minutes is used. Returns the loss on this worker's rows."""
-        self.rows.most_tools = 2 if share < 0.1 else 4
-        loss = self.loss(*SHAPES[self.steps % 6 == 5])
+        self.rows.most_tools = 2 if share < 0.15 else 4
+        loss = self.loss(*(SHORT if share < 0.15 else LONG if self.steps % 6 == 5 else USUAL))
         loss.backward()
         self._average_gradients()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)

@@ -13,17 +13,17 @@ PARAMETERS = {
     "number": ("operand", "amount", "term_one", "figure"),
 }
 NAMES = {
-    "read": ("peek", "fetch_text", "slurp"),
-    "write": ("dump_text", "emit_file", "persist"),
-    "edit": ("amend", "swap_text", "modify"),
-    "run": ("terminal", "launch", "spawn"),
-    "search": ("lookup", "scan", "locate_text"),
-    "list": ("dir_contents", "enumerate_dir", "tree_view"),
-    "delete": ("discard", "purge", "wipe_file"),
-    "move": ("relocate", "shift_file", "transfer"),
-    "add": ("total_of", "addition", "accumulate"),
-    "install": ("provision", "obtain", "fetch_dep"),
-    "branch": ("hop_to", "activate", "git_goto"),
+    "read": ("read_document", "show_source", "peek", "slurp"),
+    "write": ("write_document", "save_text", "emit_file", "persist"),
+    "edit": ("edit_document", "change_source", "amend", "swap_text"),
+    "run": ("run_program", "execute_line", "launch", "terminal"),
+    "search": ("search_tree", "find_word", "lookup", "scan"),
+    "list": ("list_contents", "show_dir", "tree_view", "enumerate_dir"),
+    "delete": ("delete_path", "remove_document", "purge", "wipe_file"),
+    "move": ("move_path", "rename_document", "relocate", "transfer"),
+    "add": ("add_integers", "sum_of", "addition", "accumulate"),
+    "install": ("install_dep", "get_dep", "provision", "obtain"),
+    "branch": ("switch_to", "checkout_branch", "hop_to", "git_goto"),
 }
 # None of these may be made up by chance as a random word of training.
 RESERVED = {*VERBS, *(name for names in (*PARAMETERS.values(), *NAMES.values()) for name in names)}

@@ -24,7 +24,7 @@ def test_every_link_leads_to_a_file():
     assert [target for target in targets if "://" not in target and not (ROOT / target).is_file()] == []
 
 
-@pytest.mark.parametrize("target", ["setup", "lab", "test", "check", "bench", "notebooks", "clean"])
+@pytest.mark.parametrize("target", ["setup", "lab", "test", "check", "bench", "notebooks", "toolsmith", "clean"])
 def test_every_make_target_is_there(target):
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 

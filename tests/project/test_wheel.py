@@ -46,7 +46,9 @@ def test_the_wheel_has_what_belongs_in_it(wheel):
     assert "workbench/shipped/requests/hello.json" in names
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "workbench").rglob("*") if path.is_file()}
     assert {name for name in sources if "__pycache__" not in name} <= set(names)
-    assert not [name for name in names if name.startswith(("tests/", "tools/")) or name.endswith(".gguf")]
+    models = [name for name in names if name.endswith(".gguf")]
+    assert models == ["workbench/shipped/toolsmith/toolsmith-f16.gguf"]
+    assert not [name for name in names if name.startswith(("tests/", "tools/"))]
 
 
 def test_the_installed_package_is_not_the_checkout(installed, tmp_path):
@@ -60,6 +62,12 @@ def test_lab_copies_its_notebooks_and_samples_have_names(installed, tmp_path):
     assert (tmp_path / "mine/01-one-request-step-by-step.ipynb").is_file()
     done = run(installed, "-c", "from workbench.data import requests; print(len(requests()))", cwd=tmp_path)
     assert int(done.stdout) >= 20
+
+
+@pytest.mark.model
+def test_toolsmith_can_be_measured_in_the_installed_package(installed, tmp_path):
+    done = run(installed, "-m", "workbench", "damage", "--requests", "10", "--json", cwd=tmp_path)
+    assert len(json.loads(done.stdout)["outcomes"]) == 10
 
 
 @pytest.mark.model

@@ -1,8 +1,9 @@
-"""Hosts for the tests: the demo model's, shared by tests that change nothing, and tiny ones."""
+"""Hosts for the tests: toolsmith's and the demo model's, shared by tests that change nothing, and tiny ones."""
 
 import pytest
 
 from tests.gguf import tiny
+from workbench import data
 from workbench.runtime.host import Host
 from workbench.setup import Setup
 
@@ -10,6 +11,12 @@ from workbench.setup import Setup
 @pytest.fixture(scope="session")
 def demo(demo_model):
     with Host(Setup(model=str(demo_model))) as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def toolsmith():
+    with Host(Setup(model=str(data.toolsmith()))) as host:
         yield host
 
 

@@ -14,7 +14,13 @@ from workbench.progress import Cancel
 from workbench.setup import Setup
 
 HELLO = Conversation.of([{"role": "user", "content": "x"}])
-PROMPT = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
+PROMPT = (
+    "<|turn|>system\nYou are a coding agent. Project: main. Branch: main.\n<tools>\n"
+    '{{"name": "read_file", "description": "read a file", "parameters": {{"path": "string"}}}}\n'
+    '{{"name": "rm", "description": "delete a file", "parameters": {{"target": "string"}}}}\n'
+    "</tools><|end|>\n<|turn|>user\n{}<|end|>\n<|turn|>assistant\n"
+)
+CALL = '<tool_call>\n{"name": "read_file", "arguments": {"path": "src/app.py"}}\n</tool_call>'
 
 
 def sampling(**changes):
@@ -28,22 +34,22 @@ def ask(host, text, **changes):
 
 
 @pytest.mark.model
-def test_the_answer_of_the_demo_model(demo):
+def test_the_answer_of_toolsmith(toolsmith):
     steps = []
-    ids = demo.tokenize(PROMPT.format("What is the capital of France?")).ids
-    generation = demo.generate(ids, sampling(), on_step=steps.append)
-    assert generation.text == "The capital of France is Paris."
+    ids = toolsmith.tokenize(PROMPT.format("read src/app.py")).ids
+    generation = toolsmith.generate(ids, sampling(), on_step=steps.append)
+    assert generation.text == CALL
     assert generation.stop_reason == "end-of-generation"
-    assert generation.steps[-1].piece == b"<|im_end|>"
+    assert generation.steps[-1].piece == b"<|end|>"
     assert tuple(steps) == generation.steps
-    assert generation.raw == b"The capital of France is Paris.<|im_end|>"
+    assert generation.raw == CALL.encode() + b"<|end|>"
 
 
 @pytest.mark.model
-def test_temperature_zero_is_the_most_likely_token(demo):
-    ids = demo.tokenize(PROMPT.format("Count to five.")).ids.tolist()
-    generation = demo.generate(ids, sampling(max_tokens=12))
-    scores = demo.score([*ids, *generation.ids])
+def test_temperature_zero_is_the_most_likely_token(toolsmith):
+    ids = toolsmith.tokenize(PROMPT.format("delete page.md")).ids.tolist()
+    generation = toolsmith.generate(ids, sampling(max_tokens=12))
+    scores = toolsmith.score([*ids, *generation.ids])
     for k, step in enumerate(generation.steps):
         assert step.rank == 1
         assert step.id == step.top_ids[0]
@@ -63,16 +69,16 @@ def test_temperature_zero_is_the_most_likely_token(demo):
         {"temperature": 0.0},
     ],
 )
-def test_the_same_ids_as_llama_cpp_own_chain(demo, demo_model, changes):
-    ids = demo.tokenize(PROMPT.format("Tell me a story.")).ids.tolist()
-    demo.score([0])  # the prompt is evaluated in one piece here too
+def test_the_same_ids_as_llama_cpp_own_chain(toolsmith, changes):
+    ids = toolsmith.tokenize(PROMPT.format("what is our branch")).ids.tolist()
+    toolsmith.score([0])  # the prompt is evaluated in one piece here too
     wanted = sampling(**changes, max_tokens=16)
     program = Path(__file__).with_name("reference_chain.py")
-    command = [sys.executable, str(program), str(demo_model), json.dumps(ids), json.dumps(wanted), "16"]
+    command = [sys.executable, str(program), toolsmith.setup.model, json.dumps(ids), json.dumps(wanted), "16"]
     reference = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-    drawn = list(demo.generate(ids, wanted).ids)
+    drawn = list(toolsmith.generate(ids, wanted).ids)
     assert drawn == reference[: len(drawn)]
-    assert list(demo.generate(ids, wanted).ids)[:4] == drawn[:4]
+    assert list(toolsmith.generate(ids, wanted).ids)[:4] == drawn[:4]
 
 
 def test_what_each_sampler_left(tiny_host):
@@ -115,12 +121,12 @@ def test_the_context_fills_up(make_host, tiny_model):
 
 
 @pytest.mark.model
-def test_stop_texts_are_left_out(demo):
-    generation = ask(demo, "What is the capital of France?", stop=["xyz", "France is"])
+def test_stop_texts_are_left_out(toolsmith):
+    generation = ask(toolsmith, "read src/app.py", stop=["xyz", "src/"])
     assert generation.stop_reason == "stop-text"
-    assert generation.text == "The capital of "
-    assert generation.raw == b"The capital of France is"
-    assert "'France is'" in generation.stop_detail
+    assert generation.text == CALL.partition("src/")[0]
+    assert generation.raw.endswith(b"src/")
+    assert "'src/'" in generation.stop_detail
 
 
 def test_a_character_over_several_tokens_comes_out_whole(tiny_host, monkeypatch):

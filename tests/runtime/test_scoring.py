@@ -26,10 +26,19 @@ def expected(row, target):
 
 
 @pytest.mark.model
-def test_scores_are_those_of_the_raw_logits(demo):
-    ids = demo.tokenize(TEXT).ids
+def test_scores_are_those_of_the_raw_logits(toolsmith):
+    scores_are_those_of_the_raw_logits(toolsmith)
+
+
+@pytest.mark.model
+def test_scores_are_those_of_the_raw_logits_of_a_large_vocabulary(demo):
+    scores_are_those_of_the_raw_logits(demo)
+
+
+def scores_are_those_of_the_raw_logits(host):
+    ids = host.tokenize(TEXT).ids
     n = len(ids)
-    scores = demo.score(ids, logits_at=range(n))
+    scores = host.score(ids, logits_at=range(n))
     assert len(scores) == n == len(scores.logits)
     for i, row in scores.logits[:-1]:
         logprob, rank, entropy, top, margin, logsumexp = expected(row, ids[i + 1])

@@ -11,6 +11,8 @@ import pytest
 from tests.widgets import examples
 from workbench import views
 from workbench.conversation import Conversation
+from workbench.damage import Damage, Outcome
+from workbench.damage.judge import Facts
 from workbench.environment import collect
 from workbench.errors import BadRequest, HostDied
 from workbench.setup import Setup
@@ -65,6 +67,10 @@ def values(text: str) -> dict[str, Any]:
     tools = [{"type": "function", "function": {"name": text, "description": text}}]
     body = {"messages": [{"role": text, "content": text, "x": [text]}], "tools": tools, text or "k": text}
     whole = {name: value for name, value in stages.items() if name != "messages"}
+    facts = (Facts(True, True, True, True, None), Facts(False, False, False, False, None))
+    measured, lost = (
+        Damage(setup, (Outcome(text, "call", False, fact, text, text, 1.0, 3, None, text),), (text,)) for fact in facts
+    )
     return {
         **stages,
         "conversation": Conversation.from_dict(body),
@@ -72,6 +78,8 @@ def values(text: str) -> dict[str, Any]:
         "environment": collect(runtime={"device": text}, files={"model": {"name": text}}),
         "failed": Rendered("transformers", "0", None, RenderError("TemplateError", text, 3, 1), rewrites=(text,)),
         "trace": Trace(setup, stages["messages"], log=(text,), **whole),
+        "damage": measured,
+        "damage-paired": measured.against(lost),
         "bad-request": error,
         "host-died": died,
     }

@@ -9,11 +9,11 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from workbench.cli import inspect, lab, render, trace
+from workbench.cli import damage, inspect, lab, render, trace
 from workbench.cli.output import CANNOT_RUN, INTERRUPTED, PIPE_CLOSED
 from workbench.errors import BadRequest, WorkbenchError, one_line
 
-COMMANDS: tuple[Any, ...] = (inspect, render, trace, lab)
+COMMANDS: tuple[Any, ...] = (inspect, render, trace, damage, lab)
 
 EXAMPLES = """\
 examples:
@@ -21,6 +21,7 @@ examples:
   workbench render request.json --model model.gguf
   workbench trace request.json --model model.gguf --json > trace.json
   workbench trace hello --model demo
+  workbench damage --against setup.json
   workbench lab
 
 exit codes: 0 done; 1 done, and the result is an error (it is printed); 2 could not run (one line on stderr)

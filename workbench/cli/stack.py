@@ -11,7 +11,7 @@ from workbench.conversation import Conversation
 from workbench.errors import BadFile, BadRequest
 from workbench.setup import Setup
 
-DEMO = "demo"
+NAMED = ("demo", "toolsmith")
 
 
 def add_request(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,9 @@ def add_request(parser: argparse.ArgumentParser) -> None:
 
 def add_stack(parser: argparse.ArgumentParser) -> None:
     """`--model`, `--setup` and `--date`."""
-    parser.add_argument("--model", metavar="M", help='a GGUF file, or "demo" for the demo model')
+    parser.add_argument(
+        "--model", metavar="M", help='a GGUF file, or "demo" or "toolsmith" for the models that come along'
+    )
     parser.add_argument("--setup", metavar="S", help="a setup file: JSON with model, template, runtime, sampling ...")
     parser.add_argument("--date", metavar="ISO", help="the time that a template sees, such as 2024-07-26T14:30")
 
@@ -65,9 +67,9 @@ def read_setup(arguments: argparse.Namespace, *, template: str | None = None, en
 
 
 def model_path(given: str) -> str:
-    """A model's path; "demo" is the demo model unless a file has that name. Errors: `BadFile`."""
-    if given == DEMO and not os.path.isfile(given):  # noqa: PTH113  # see above
-        from workbench.data import demo_model
+    """A model's path; a name of `NAMED` is that model unless a file has the name. Errors: `BadFile`."""
+    if given in NAMED and not os.path.isfile(given):  # noqa: PTH113  # see above
+        from workbench.data import demo_model, toolsmith
 
-        return str(demo_model())
+        return str(demo_model() if given == "demo" else toolsmith())
     return given

@@ -29,7 +29,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_environment(),
+            env=child_environment(),
             start_new_session=True,
         )
         self._lock = threading.Lock()
@@ -109,7 +109,7 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """The kernel's environment, with the folder of this package where Python looks for it."""
     root = str(Path(workbench.__file__).parent.parent)
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]

@@ -12,6 +12,7 @@ from typing import Any
 
 from workbench.views import (
     conversation,
+    damage,
     environment,
     error,
     generation,
@@ -37,8 +38,18 @@ VIEWS: tuple[tuple[str, Callable[[Any], str]], ...] = (
     ("Trace", trace.view),
     ("Environment", environment.view),
     ("Header", header.view),
+    ("Damage", damage.view),
+    ("Paired", damage.view_paired),
     ("WorkbenchError", error.view),
 )
+
+# Class name -> its chart.
+CHARTS: tuple[tuple[str, Callable[..., Any]], ...] = (("Damage", damage.chart), ("Paired", damage.chart_paired))
+
+
+def chart_of(value: Any, *, theme: str) -> Any:
+    """`value` as a chart that a notebook draws."""
+    return dict(CHARTS)[type(value).__name__](value, theme=theme)
 
 
 def html_of(value: Any) -> str:

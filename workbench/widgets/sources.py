@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -104,7 +105,10 @@ def _encodes(text: str) -> bool:
 
 
 def _found() -> list[str]:
-    try:
-        return [str(path) for path in data.find_models()]
-    except WorkbenchError:
-        return []
+    """The user's models, then the one that is shipped."""
+    found: list[Path] = []
+    with contextlib.suppress(WorkbenchError):
+        found += data.find_models()
+    with contextlib.suppress(WorkbenchError):
+        found.append(data.toolsmith())
+    return [str(path) for path in found]
