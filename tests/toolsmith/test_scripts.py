@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.toolsmith.conftest import SCRIPTS
-from workbench.damage import tasks
+from workbench.damage import measure, tasks
 from workbench.data import toolsmith
 from workbench.engines import render, resolve_template
 from workbench.gguf.header import read_header
@@ -112,8 +112,18 @@ def test_every_row_is_a_multiple_of_256_so_that_no_k_quant_falls_back():
     assert all(tensor.shape[0] % 256 == 0 for tensor in matrices)
 
 
-def test_the_cards_figures_are_the_aims_and_all_met():
-    rows = dict(re.findall(r"^\| ([^|]+?) \| \d+ \| \d+ \| ([\d.]+) \|.*\| \d+ \|$", CARD, re.MULTILINE))
-    aims = dict(re.findall(r"^\| ([^|]+?) \| \d+ \| \d+ \| [\d.]+ \|.*\| (\d+) \|$", CARD, re.MULTILINE))
-    assert len(rows) >= 9
-    assert all(float(rows[name]) >= float(aims[name]) for name in rows)
+@pytest.mark.model
+@pytest.mark.slow
+def test_the_cards_figures_are_what_is_measured_here(script):
+    """Another processor rounds otherwise, so a near tie may fall to the other side: up to three requests a row."""
+    measured = measure()
+    lines = re.findall(r"^\| (.+?) \| (\d+) \| (\d+) \|", CARD, re.MULTILINE)
+    rows = {title: (int(right), int(n)) for title, right, n in lines}
+    found = {row.title: (row.right, row.n) for row in measured.figures() if row.right is not None}
+    assert rows.keys() == found.keys()
+    for title, (right, n) in found.items():
+        assert n == rows[title][1]
+        assert abs(right - rows[title][0]) <= 3, title
+    for name, aim in script("aims").AIMS.items():
+        row = measured.figure(name)
+        assert row.right + 3 >= aim * row.n, name
