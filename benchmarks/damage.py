@@ -56,6 +56,7 @@ def row(name: str, layer: str, paired: Paired) -> str:
     exact, calls, nats = (paired.change(figure) for figure in ("exact", "exact calls", "nats per answer"))
     shares = f"{100 * exact.after:.1f} | {exact.only_before} | {exact.only_after} | {p_of(exact.p)}"
     likelihood = f"{nats.after:.3f} | {p_of(nats.p)}" if nats.n > 1 else "not scored | –"
+    name = name.replace("|", "\\|")
     return f"| {name} | {layer} | {shares} | {100 * calls.after:.1f} | {likelihood} |"
 
 

@@ -70,7 +70,7 @@ class _Measurement:
         self.setup, self.tasks, self._progress, self._cancel = setup, given, progress, cancel
         header = read_header(str(setup.model))
         self.template: Template = resolve_template(setup, header)
-        self._end = _end_token(header, setup)
+        self._end = _end_token(header)
         self._host_setup = setup
         if hosts > 1 and setup.runtime.n_threads is None:
             self._host_setup = setup.replace(**{"runtime.n_threads": 1})
@@ -200,10 +200,10 @@ class _Measurement:
         return -math.fsum(scores.logprob[same - 1 : -1].tolist()), len(whole) - same
 
 
-def _end_token(header: Header, setup: Setup) -> int | None:
-    """The id that ends a turn in this setup; None where the file and the setup name none."""
+def _end_token(header: Header) -> int | None:
+    """The id with which the model itself ends a turn, whatever the setup says of it; None where the file names none."""
     for key in (EOT, EOS):
-        value = setup.metadata.value().get(key, header.get(key))
+        value = header.get(key)
         if isinstance(value, int):
             return value
     return None

@@ -104,7 +104,11 @@ def _trace(value: Damage, index: int, theme: str, *, many: bool) -> dict[str, An
             "arrayminus": [row.estimate.value - row.estimate.low for row in rows],
             "thickness": 2,
         },
-        "marker": {"size": 9, "color": BARS[index][theme], "symbol": ("circle", "diamond")[index]},
+        "marker": {
+            "size": (13, 8)[index] if many else 9,
+            "color": BARS[index][theme],
+            "symbol": ("circle", "diamond")[index],
+        },
         "hovertext": [f"{row.title}<br>{_count(row)}: {_range(row.estimate, row.right)}" for row in rows],
         "hoverinfo": "text",
     }
@@ -155,7 +159,8 @@ def _paired_row(change: Change) -> list[str]:
     worse = (change.difference.value > 0) != is_share
     ground = style(WRONG if worse else GOOD) if change.significant else ""
     p = "–" if math.isnan(change.p) else f"{change.p:.2g}"
-    return [*map(escape, cells), f'<span style="{ground};padding:0 4px">{escape(p)}</span>']
+    whole = [f'<span style="white-space:nowrap">{escape(cell)}</span>' for cell in cells[1:]]
+    return [escape(cells[0]), *whole, f'<span style="{ground};padding:0 4px">{escape(p)}</span>']
 
 
 def _answers(outcomes: Sequence[Outcome]) -> str:
