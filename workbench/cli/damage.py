@@ -35,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--setup", metavar="S", help="a setup file; its model may be left out")
     parser.add_argument("--against", metavar="S", help="a second setup file, measured on the same requests")
-    parser.add_argument("--requests", metavar="N", type=int, help="the first figures from N requests (of 500)")
+    parser.add_argument(
+        "--requests", metavar="N", type=int, help="N of the 500 requests, each kind in proportion; else all"
+    )
     parser.add_argument("--hosts", metavar="N", type=int, help="processes that share the work; else one a processor")
 
 

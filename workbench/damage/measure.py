@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.damage.judge import Facts, failed, judge
@@ -27,7 +28,7 @@ EOT, EOS = "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eos_token_id"
 
 
 def measure(
-    setup: Setup | str | None = None,
+    setup: Setup | str | Path | None = None,
     *,
     requests: Sequence[Task] | int | None = None,
     hosts: int | None = None,
@@ -150,6 +151,7 @@ class _Measurement:
         if rendered.text is None:
             return _outcome(task, failed(task), why=f"the template failed: {rendered.error}")
         prompt = host.tokenize(rendered.text, cancel=self._cancel).ids.tolist()
+        host.score([0], top_k=1, cancel=self._cancel)  # nothing of the request before is reused: the order is no input
         sampling = self._sampling(number, task)
         generation = host.generate(prompt, sampling, top_k=1, cancel=self._cancel)
         if generation.stop_reason == "cancelled":
