@@ -140,3 +140,9 @@ def test_the_shipped_file_is_what_its_card_says():
     assert header.chat_template
     types = {name: info["count"] for name, info in header.tensor_types().items()}
     assert set(types) == {"F16", "F32"}
+
+
+def test_the_number_of_hosts_and_the_order_are_no_input():
+    some = tasks(12)
+    forwards, backwards = measure(requests=some, hosts=1), measure(requests=some[::-1], hosts=2)
+    assert forwards.outcomes == backwards.outcomes[::-1]
