@@ -18,6 +18,8 @@ from words import Slots
 KINDS = ("call", "two calls", "answer", "no tool", "code", "system")
 # The share of tools whose name says nothing of what they do; training has more of them, to teach reading descriptions.
 UNRELATED = {"train": 0.3, "held-out": 0.1}
+# The share of parameters that are called by a word at random, for the same reason.
+RANDOM_PARAMETERS = {"train": 0.45, "held-out": 0.3}
 NO_TOOL = "I have no tool for that."
 _BEFORE = ("", "", "", "please ", "can you ", "could you ", "now ", "ok, ", "next, ")
 _AFTER = ("", "", "", "", ".", " please", ", thanks", " now")
@@ -134,7 +136,7 @@ def _tool(slots: Slots, family: Family, *, unseen: bool) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for kind in family.parameters:
         known = (held_out_names.PARAMETERS if unseen else PARAMETERS)[kind]
-        parameter = slots.word() if chance() < 0.3 else pick(known)
+        parameter = slots.word() if chance() < RANDOM_PARAMETERS[slots.side] else pick(known)
         while parameter in properties:
             parameter = slots.word()
         properties[parameter] = {"type": "integer" if kind == "number" else "string"}
