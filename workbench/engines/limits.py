@@ -27,7 +27,8 @@ LIMIT_MIB = 512
 START_S = 30.0  # how long a child may take to start on a busy machine
 _POLL_S = 0.02  # how often a waiting render looks at its cancel switch
 _ROOT = str(Path(__file__).resolve().parents[2])
-_COMMAND = "import sys; sys.path[:] = sys.argv[3:]; from workbench.engines.worker import main; main()"
+_COMMAND = "import sys, importlib; sys.path[:] = sys.argv[4:]; importlib.import_module(sys.argv[1]).main()"
+JINJA2 = "workbench.engines.worker"
 
 
 class Reply(NamedTuple):
@@ -58,7 +59,8 @@ class Sandbox:
     The child ends with this process: its input ends, its parent changes, and an alarm ends it in a render.
     """
 
-    def __init__(self, *, limit_s: float = LIMIT_S, limit_mib: int = LIMIT_MIB) -> None:
+    def __init__(self, worker: str = JINJA2, *, limit_s: float = LIMIT_S, limit_mib: int = LIMIT_MIB) -> None:
+        self.worker = worker  # the module whose `main` runs in the child
         self.limit_s = limit_s
         self.limit_mib = limit_mib
         self._lock = threading.RLock()  # an RLock knows its owner: an interrupt can never leave it held
@@ -85,7 +87,7 @@ class Sandbox:
                     return self._asked(data, body, cancel)
                 except _NeverBegan:  # it was killed while it waited; nothing of this request was done
                     continue
-        raise CannotRun("the rendering process ends as soon as it starts", "", "see whether jinja2 can be imported")
+        raise CannotRun("the rendering process ends as soon as it starts", "", self._advice())
 
     @contextlib.contextmanager
     def _turn(self, cancel: Cancel | None) -> Iterator[None]:
@@ -123,16 +125,14 @@ class Sandbox:
         if self._child is not None and self._child.idle and self._child.process.poll() is None:
             return self._child
         self._stop()
-        self._child = child = _Child()
+        self._child = child = _Child(self.worker)
         try:
             child.start(self.limit_mib, self.limit_s)
             child.receive(time.monotonic() + START_S, cancel)
         except Stopped as stopped:
             said = child.last_words()
             self._stop()
-            raise CannotRun(
-                f"the rendering process does not start: {stopped}", said, "see whether jinja2 can be imported"
-            ) from stopped
+            raise CannotRun(f"the rendering process does not start: {stopped}", said, self._advice()) from stopped
         except BaseException:
             self._stop()
             raise
@@ -166,6 +166,9 @@ class Sandbox:
             return reply._replace(cut=self._explained(stopped))
         return reply._replace(tracked=tracked)
 
+    def _advice(self) -> str:
+        return f"see whether {sys.executable} -c 'import {self.worker}' works"
+
     def _explained(self, stopped: Stopped) -> str:
         reasons = {
             "TimeLimit": f"stopped after {self.limit_s:g} s, the limit for one render",
@@ -185,7 +188,8 @@ class _Child:
 
     process: subprocess.Popen[bytes]
 
-    def __init__(self) -> None:
+    def __init__(self, worker: str) -> None:
+        self.worker = worker
         self.idle = False
         self._number = 0
         self._frames: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
@@ -194,7 +198,7 @@ class _Child:
     def start(self, limit_mib: int, limit_s: float) -> None:
         """Start the process. Errors: `CannotRun`."""
         paths = [_ROOT, *(path for path in sys.path if path and path != _ROOT)]
-        command = [sys.executable, "-S", "-E", "-c", _COMMAND, str(limit_mib), str(limit_s), *paths]
+        command = [sys.executable, "-S", "-E", "-c", _COMMAND, self.worker, str(limit_mib), str(limit_s), *paths]
         try:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True

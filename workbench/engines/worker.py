@@ -1,21 +1,13 @@
-"""The child process that renders: one request after another from standard input, until its end."""
+"""The child process that renders with jinja2 as transformers does."""
 
 from __future__ import annotations
 
-import gc
 import json
-import os
 import random
-import select
-import signal
-import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
-from io import FileIO
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from jinja2 import TemplateSyntaxError
 from jinja2.environment import Template
@@ -24,19 +16,15 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from . import environment as rules
 from .containers import TrackedDict, TrackedList, wrap
-from .frames import Frame, read_frame, write_frame
 from .instrument import CannotTrack, Instrumented, TrackedEnvironment
 from .origins import Source, Tracked, run
 from .positions import Position
 from .record import spans_of
 from .scalars import tracked_scalar
+from .serving import Meta, Send, send_text, serve
 
-MIB = 1024 * 1024
 _MESSAGE = 100_000  # characters of an error message that are kept
 _CACHED = 16  # compiled templates of each kind
-_WATCH_S = 1.0  # how often a waiting process looks whether its parent is still there
-_GRACE_S = 1.0  # how much longer than its limit an orphan may live
-Meta = dict[str, Any]
 random.seed(0)
 _SEEDED = random.getstate()
 
@@ -246,73 +234,25 @@ def _cached(cache: OrderedDict[str, Any], source: str, build: Callable[[str], An
     return cache[source]
 
 
-def limit_memory(mib: int) -> None:
-    """Let this process grow by at most `mib` MiB from here on, where the system can do that."""
-    try:
-        import resource
+class Answers:
+    """Answers requests with one worker: the plain render, then the one that follows origins."""
 
-        base = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
-    except (ImportError, OSError):
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (base + mib * MIB, base + mib * MIB))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    def __init__(self) -> None:
+        self.worker = Worker()
 
-
-def serve(source: FileIO, sink: BinaryIO, *, limit_s: float) -> None:
-    """Answer requests until the end of `source`: a frame of options and a frame with the body each.
-
-    An empty frame says that a request is begun; then the plain render (its facts, the text), then
-    spans and events.
-    """
-    worker = Worker()
-    gc.freeze()
-    write_frame(sink, 0, b"{}")
-    parent = os.getppid()
-    while (options := _next(source, parent)) is not None and (body := read_frame(source)) is not None:
-        number = options[0]
-        write_frame(sink, number, b"")
-        _alarm(limit_s + _GRACE_S)
-        gc.disable()  # a render makes many values and next to no cycles
-        _answer(worker, json.loads(options[1]), body[1], partial(write_frame, sink, number))
-        gc.enable()
-        _alarm(0)
-
-
-def _next(source: FileIO, parent: int) -> Frame | None:
-    """The next request's first frame, None where no more come: at the end, or when the parent is gone.
-
-    The end alone is not enough: a fork of the parent holds the other end of the pipe open.
-    """
-    if os.name == "posix":
-        while not select.select([source], [], [], _WATCH_S)[0]:
-            if os.getppid() != parent:
-                return None
-    return read_frame(source)
-
-
-def _answer(worker: Worker, options: Meta, body_text: bytes, send: Callable[[bytes], None]) -> None:
-    body = json.loads(body_text.decode("utf-8", "surrogatepass"))
-    worker.clock.now = datetime.fromisoformat(options["clock"])
-    source, special = options["template"], options["special"]
-    text, meta = worker.plain(source, body, special)
-    send(json.dumps(meta | {"has_text": text is not None}).encode())
-    send((text or "").encode("utf-8", "surrogatepass"))
-    failed_by_memory = (meta.get("error") or {}).get("type") == "MemoryLimit"
-    found = worker.tracked(source, body, special, text) if options["track"] and not failed_by_memory else {}
-    send(json.dumps(found).encode())
-
-
-def _alarm(seconds: float) -> None:
-    """End this process in `seconds` whatever it does: nobody else may be left to do it. 0: not any more."""
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+    def __call__(self, options: Meta, body_text: bytes, send: Send) -> None:
+        """The frames of one request's answer."""
+        worker = self.worker
+        body = json.loads(body_text.decode("utf-8", "surrogatepass"))
+        worker.clock.now = datetime.fromisoformat(options["clock"])
+        source, special = options["template"], options["special"]
+        text, meta = worker.plain(source, body, special)
+        send_text(send, text, meta)
+        failed_by_memory = (meta.get("error") or {}).get("type") == "MemoryLimit"
+        found = worker.tracked(source, body, special, text) if options["track"] and not failed_by_memory else {}
+        send(json.dumps(found).encode())
 
 
 def main() -> None:
-    """Serve standard input with the limits given as arguments: MiB, seconds."""
-    memory_mib, limit_s = int(sys.argv[1]), float(sys.argv[2])
-    if hasattr(signal, "SIGALRM"):
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    limit_memory(memory_mib)
-    with FileIO(0, closefd=False) as source:  # no buffer: `select` would not see what is in one
-        serve(source, sys.stdout.buffer, limit_s=limit_s)
+    """Serve standard input."""
+    serve(Answers)

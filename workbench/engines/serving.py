@@ -1,0 +1,89 @@
+"""The loop of a child process that renders: one request after another from standard input, until its end."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from .frames import Frame, read_frame, write_frame
+
+MIB = 1024 * 1024
+_WATCH_S = 1.0  # how often a waiting process looks whether its parent is still there
+_GRACE_S = 1.0  # how much longer than its limit an orphan may live
+Meta = dict[str, Any]
+Send = Callable[[bytes], None]
+Answer = Callable[[Meta, bytes, Send], None]
+
+
+def serve(begin: Callable[[], Answer], *, limit: bool = True) -> None:
+    """Answer requests until standard input ends: a frame of options and a frame with the body each.
+
+    `begin` is called once and returns what answers. An empty frame says that it is ready, and one more that
+    a request is begun; then the answer sends the facts, the text, and spans and events as a frame each. The
+    process' limits are its arguments: MiB by which it may grow from here on, seconds for one request;
+    `limit` False leaves memory to the worker itself.
+    """
+    memory_mib, limit_s = int(sys.argv[2]), float(sys.argv[3])
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    if limit:
+        limit_memory(memory_mib)
+    sink = sys.stdout.buffer
+    with FileIO(0, closefd=False) as source:  # no buffer: `select` would not see what is in one
+        answer = begin()
+        gc.freeze()
+        write_frame(sink, 0, b"{}")
+        parent = os.getppid()
+        while (options := _next(source, parent)) is not None and (body := read_frame(source)) is not None:
+            number = options[0]
+            write_frame(sink, number, b"")
+            _alarm(limit_s + _GRACE_S)
+            gc.disable()  # a render makes many values and next to no cycles
+            answer(json.loads(options[1]), body[1], partial(write_frame, sink, number))
+            gc.enable()
+            _alarm(0)
+
+
+def send_text(send: Send, text: str | None, meta: Meta) -> None:
+    """The first two frames of an answer: its facts, and the text (empty where there is none)."""
+    send(json.dumps(meta | {"has_text": text is not None}).encode())
+    send((text or "").encode("utf-8", "surrogatepass"))
+
+
+def limit_memory(mib: int) -> None:
+    """Let this process grow by at most `mib` MiB from here on, where the system can do that."""
+    try:
+        import resource
+
+        base = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (base + mib * MIB, base + mib * MIB))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _next(source: FileIO, parent: int) -> Frame | None:
+    """The next request's first frame, None where no more come: at the end, or when the parent is gone.
+
+    The end alone is not enough: a fork of the parent holds the other end of the pipe open.
+    """
+    if os.name == "posix":
+        while not select.select([source], [], [], _WATCH_S)[0]:
+            if os.getppid() != parent:
+                return None
+    return read_frame(source)
+
+
+def _alarm(seconds: float) -> None:
+    """End this process in `seconds` whatever it does: nobody else may be left to do it. 0: not any more."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
