@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from workbench.engines.base import Engine, Job
+from workbench.engines.llama_cpp import LlamaCpp
 from workbench.engines.template import Template, resolve_template
 from workbench.engines.transformers import Transformers
 from workbench.errors import CannotRun
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from workbench.progress import Cancel
     from workbench.stages import Rendered
 
-ENGINES: tuple[Engine, ...] = (Transformers(),)
+ENGINES: tuple[Engine, ...] = (Transformers(), LlamaCpp())
 
 
 def engine_named(name: str) -> Engine:

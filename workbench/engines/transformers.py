@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.engines.base import Job
 from workbench.engines.limits import Reply, Sandbox
+from workbench.engines.replies import body_of, clock_note, clock_of, refused, rendered
 
 if TYPE_CHECKING:
     from workbench.progress import Cancel
@@ -45,28 +46,22 @@ class Transformers:
 
     def render(self, job: Job, *, cancel: Cancel | None = None) -> Rendered:
         """The prompt, or the template's error as data. Errors: `Cancelled`, `CannotRun`."""
-        from datetime import datetime
-
-        from workbench.setup import parse_clock
-        from workbench.stages import Rendered, RenderError
-
         choice = _choose(job)
         if choice.text is None:
-            return Rendered(self.name, self.version(), None, RenderError("ValueError", choice.note))
-        clock = (parse_clock(job.clock) or datetime.now()).isoformat()  # noqa: DTZ005  the user's own time, as transformers tells it
+            return refused(self, "ValueError", choice.note)
+        clock = clock_of(job)
         options = {
             "template": choice.text,
             "special": dict(job.template.special_tokens),
             "clock": clock,
             "track": job.track,
         }
-        body = job.conversation.body.text.encode("utf-8", "surrogatepass")
-        reply = sandbox().render(options, body, cancel=cancel)
-        return _rendered(
+        reply = sandbox().render(options, body_of(job), cancel=cancel)
+        return rendered(
             self,
             reply,
             job,
-            [*([choice.note] if choice.note else []), *_clock_note(reply, job, clock), *_chance_note(reply)],
+            [*([choice.note] if choice.note else []), *clock_note(reply, job, clock), *_chance_note(reply)],
         )
 
 
@@ -104,43 +99,3 @@ def _chance_note(reply: Reply) -> list[str]:
     if not reply.plain.get("random_used"):
         return []
     return ["the template draws at random: here always from the same seed, elsewhere each render may differ"]
-
-
-def _clock_note(reply: Reply, job: Job, clock: str) -> list[str]:
-    if not reply.plain.get("clock_used"):
-        return []
-    return [f"the template asked for the time and was told {clock}" + ("" if job.clock else " (now)")]
-
-
-def _placed(error: dict[str, Any], place: dict[str, Any] | None) -> dict[str, Any]:
-    """The error of the plain run with the column that the tracked run found, where that failed the same way."""
-    if place is None or place["type"] != error["type"]:
-        return error
-    line = error["line"] or place["line"]
-    return error | {"line": line, "column": place["column"]}
-
-
-def _rendered(engine: Transformers, reply: Reply, job: Job, notes: list[str]) -> Rendered:
-    from workbench.stages import Event, Rendered, RenderError, Span
-
-    tracked = reply.tracked
-    found = reply.plain.get("error")
-    error = RenderError(**_placed(found, tracked.get("place"))) if found else None
-    spans = [Span(*row) for row in tracked.get("spans", ())]
-    if reply.text and not spans:
-        spans = [Span(0, len(reply.text), "unknown", None, None, None, False, None)]
-    notes += [tracked["note"]] if tracked.get("note") else []
-    notes += [f"origins are unknown: following them was {reply.cut}"] if reply.cut and reply.text is not None else []
-    notes += [f"{tracked['dropped']:,} more events are not kept"] if tracked.get("dropped") else []
-    if not job.track and reply.text is not None:
-        notes.append("origins were not asked for")
-    return Rendered(
-        engine=engine.name,
-        version=engine.version(),
-        text=reply.text,
-        error=error,
-        spans=tuple(spans),
-        events=tuple(Event(*row) for row in tracked.get("events", ())),
-        rewrites=tuple(reply.plain.get("rewrites", ())),
-        notes=tuple(notes),
-    )

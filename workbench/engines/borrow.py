@@ -1,0 +1,102 @@
+"""Origins for an engine that cannot tell them: from a run of the engine `transformers` that writes the same text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from workbench.engines.base import Job
+from workbench.engines.transformers import Transformers
+
+if TYPE_CHECKING:
+    from workbench.progress import Cancel
+    from workbench.stages import Rendered, RenderError, Span
+
+# Errors that the two engines name differently and mean the same by.
+_SYNTAX = ("LexerError", "ParserError", "TemplateSyntaxError", "TemplateAssertionError")
+
+
+def with_origins(rendered: Rendered, job: Job, *, cancel: Cancel | None = None) -> Rendered:
+    """`rendered` with spans and events from another run of `job`, the request as the engine changed it.
+
+    Where the other run wrote another text, only what both begin and end with is taken over, and no events.
+    For an error without a place, the place of the same error there.
+    """
+    if not job.track:
+        return rendered
+    other = Transformers().render(job, cancel=cancel)
+    if rendered.error is not None:
+        return _placed(rendered, other.error)
+    if not rendered.text or other.text is None:
+        return rendered
+    if rendered.text == other.text:
+        note = "origins are those of a run of the engine transformers, which wrote the same text"
+        return replace(rendered, spans=other.spans, events=other.events, notes=(*rendered.notes, note))
+    spans = _shared(rendered.text, other.text, other.spans)
+    note = "some origins are unknown: the engine transformers, which tells them, writes another text there"
+    return replace(rendered, spans=spans, notes=(*rendered.notes, note))
+
+
+def _placed(rendered: Rendered, error: RenderError | None) -> Rendered:
+    own = rendered.error
+    if own is None or own.line is not None or error is None or error.line is None:
+        return rendered
+    same = own.message == error.message or (own.type in _SYNTAX and error.type in _SYNTAX)
+    if not same:
+        return rendered
+    note = "the engine does not say where the error is: this is where jinja2 finds it"
+    placed = own._replace(line=error.line, column=error.column)
+    return replace(rendered, error=placed, notes=(*rendered.notes, note))
+
+
+def _shared(text: str, other: str, spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    """The spans of `other` over the beginning and the end that it shares with `text`, between them unknown."""
+    from workbench.stages import Span
+
+    head = _same(text, other)
+    tail = _same(text[head:][::-1], other[head:][::-1])
+    shift = len(text) - len(other)
+    found = [*_cut(spans, 0, head, 0)]
+    if len(text) - tail > head:
+        found.append(Span(head, len(text) - tail, "unknown", None, None, None, False, None))
+    return (*found, *_cut(spans, len(other) - tail, len(other), shift))
+
+
+def _same(one: str, other: str) -> int:
+    """How many characters two texts begin with together."""
+    shorter = min(len(one), len(other))
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), shorter)
+
+
+def _cut(spans: tuple[Span, ...], start: int, end: int, shift: int) -> list[Span]:
+    """The parts of `spans` in [start, end), moved by `shift`."""
+    found = []
+    for span in spans:
+        low, high = max(span.start, start), min(span.end, end)
+        if low < high:
+            offset = span.offset + low - span.start if span.offset is not None else None
+            found.append(span._replace(start=low + shift, end=high + shift, offset=offset))
+    return found
+
+
+def split(spans: tuple[Span, ...], path: str, parts: list[tuple[int, str | None]]) -> tuple[Span, ...]:
+    """`spans` with those of the field `path` named by the parts that the field was joined from.
+
+    `parts`: where each begins in the joined text, and its own path, None for what was put between.
+    """
+    edges = [*[start for start, _ in parts], None]
+    found: list[Span] = []
+    for span in spans:
+        if span.path != path or span.offset is None or not span.verbatim:
+            found.append(span)
+            continue
+        for (begin, end), (_, own) in zip(pairwise(edges), parts, strict=True):
+            low = max(span.offset, begin or 0)
+            high = min(span.offset + span.end - span.start, end if end is not None else 1 << 62)
+            if low >= high:
+                continue
+            start = span.start + low - span.offset
+            piece = span._replace(start=start, end=start + high - low, offset=low - (begin or 0), path=own)
+            found.append(piece if own else piece._replace(origin="default", path=path, offset=None, verbatim=False))
+    return tuple(found)

@@ -1,0 +1,106 @@
+"""WebAssembly modules that render: compiled once for this machine, each run with its own memory, steps and time."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.data import cache_dir
+
+if TYPE_CHECKING:
+    import wasmtime
+
+FUEL = 4_000_000_000  # steps of one render; two seconds here, a real template takes some ten millions
+MEMORY = 192 * 1024 * 1024  # bytes of one render
+
+
+class Module:
+    """One compiled module. Each `instance` is fresh: nothing of a render is left for the next."""
+
+    def __init__(self, data: bytes) -> None:
+        import wasmtime
+
+        config = wasmtime.Config()
+        config.wasm_exceptions = True
+        config.consume_fuel = True
+        self._wasmtime = wasmtime
+        self._engine = wasmtime.Engine(config)
+        self._module = self._compiled(data)
+        self._linker = wasmtime.Linker(self._engine)
+        self._linker.define_wasi()
+
+    def instance(self, *, stdin: str | None = None, stdout: str | None = None, clock_s: int | None = None) -> Instance:
+        """A new instance with its limits. `stdin` and `stdout` are files for a module that is a command."""
+        store = self._wasmtime.Store(self._engine)
+        store.set_fuel(FUEL)
+        store.set_limits(memory_size=MEMORY)
+        wasi = self._wasmtime.WasiConfig()
+        if stdin is not None:
+            wasi.stdin_file = stdin
+        if stdout is not None:
+            wasi.stdout_file = stdout
+        if clock_s is not None:
+            wasi.env = [("WORKBENCH_NOW", str(clock_s))]
+        store.set_wasi(wasi)
+        return Instance(store, self._linker.instantiate(store, self._module).exports(store))
+
+    def _compiled(self, data: bytes) -> Any:
+        """The module for this machine, from the cache where it lies there; compiling takes seconds."""
+        from importlib.metadata import version
+
+        key = hashlib.sha256(data + version("wasmtime").encode()).hexdigest()[:32]
+        file = cache_dir() / "wasm" / f"{key}.cwasm"
+        try:
+            return self._wasmtime.Module.deserialize(self._engine, file.read_bytes())
+        except (OSError, self._wasmtime.WasmtimeError):  # not there, or of another machine
+            module = self._wasmtime.Module(self._engine, data)
+        _keep(file, bytes(module.serialize()))
+        return module
+
+
+class Instance:
+    """One run of a module: its exports, called with the store."""
+
+    def __init__(self, store: wasmtime.Store, exports: Any) -> None:
+        self._store = store
+        self._exports = exports
+
+    def call(self, name: str, *arguments: int) -> Any:
+        """Call an export. Errors: wasmtime's own, see `stopped`."""
+        return self._exports[name](self._store, *arguments)
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Bytes of the memory."""
+        return bytes(self._exports["memory"].read(self._store, start, stop))
+
+    def write(self, data: bytes, start: int) -> None:
+        """Change bytes of the memory."""
+        self._exports["memory"].write(self._store, data, start)
+
+
+def stopped(error: BaseException) -> tuple[str, str] | None:
+    """`(type, message)` of a trap, None for any other error."""
+    import wasmtime
+
+    if not isinstance(error, wasmtime.Trap):
+        return None
+    if error.trap_code == wasmtime.TrapCode.OUT_OF_FUEL:
+        return "TimeLimit", f"stopped after {FUEL:,} steps, the limit for one render"
+    if error.trap_code in (wasmtime.TrapCode.MEMORY_OUT_OF_BOUNDS, wasmtime.TrapCode.STACK_OVERFLOW):
+        return "RecursionError", "the template is nested too deeply, or calls itself: the engine's stack is used up"
+    if error.trap_code == wasmtime.TrapCode.UNREACHABLE:
+        return "Crash", "the engine gave up (it was out of memory, or met a state that it does not expect)"
+    return "Crash", str(error.trap_code)
+
+
+def _keep(file: Path, data: bytes) -> None:
+    """Write a file of the cache at once or not at all; where that cannot be, the next process compiles again."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as aside:
+            aside.write(data)
+        Path(aside.name).replace(file)
+    except OSError:
+        return
