@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from workbench.engines.base import Engine, Job
 from workbench.engines.llama_cpp import LlamaCpp
+from workbench.engines.ollama import Ollama
 from workbench.engines.template import Template, resolve_template
 from workbench.engines.transformers import Transformers
 from workbench.errors import CannotRun
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from workbench.progress import Cancel
     from workbench.stages import Rendered
 
-ENGINES: tuple[Engine, ...] = (Transformers(), LlamaCpp())
+ENGINES: tuple[Engine, ...] = (Transformers(), LlamaCpp(), Ollama())
 
 
 def engine_named(name: str) -> Engine:

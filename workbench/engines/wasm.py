@@ -31,18 +31,14 @@ class Module:
         self._linker = wasmtime.Linker(self._engine)
         self._linker.define_wasi()
 
-    def instance(self, *, stdin: str | None = None, stdout: str | None = None, clock_s: int | None = None) -> Instance:
-        """A new instance with its limits. `stdin` and `stdout` are files for a module that is a command."""
+    def instance(self, files: dict[str, str] | None = None) -> Instance:
+        """A new instance with its limits; `files` names stdin, stdout and stderr of a module that is a program."""
         store = self._wasmtime.Store(self._engine)
         store.set_fuel(FUEL)
         store.set_limits(memory_size=MEMORY)
         wasi = self._wasmtime.WasiConfig()
-        if stdin is not None:
-            wasi.stdin_file = stdin
-        if stdout is not None:
-            wasi.stdout_file = stdout
-        if clock_s is not None:
-            wasi.env = [("WORKBENCH_NOW", str(clock_s))]
+        for name, file in (files or {}).items():
+            setattr(wasi, f"{name}_file", file)
         store.set_wasi(wasi)
         return Instance(store, self._linker.instantiate(store, self._module).exports(store))
 

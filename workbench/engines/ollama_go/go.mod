@@ -1,0 +1,3 @@
+module workbench/ollama
+
+go 1.24

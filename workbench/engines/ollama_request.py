@@ -1,0 +1,109 @@
+"""A chat request in OpenAI's shape as the one that Ollama's templates see."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+EFFORTS = ("high", "medium", "low", "none")
+
+
+def request_of(
+    body: dict[str, Any], system: str = "", before: tuple[tuple[str, str], ...] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """An OpenAI chat request as Ollama's /v1 endpoint hands it on, and what that changes, in words.
+
+    `system` and `before` (role and text of messages) are what a Modelfile adds.
+
+    https://github.com/ollama/ollama/blob/b79067b0db7417f20108363bc22adb97f35c966a/openai/openai.go
+    Errors: `ValueError` for what it refuses.
+    """
+    rewrites: list[str] = []
+    messages: list[dict[str, Any]] = []
+    for index, message in enumerate(body["messages"]):
+        messages += _message(body["messages"], index, message, rewrites)
+    if before:
+        messages = [{"role": role, "content": content} for role, content in before] + messages
+        rewrites.append("the Modelfile's messages stand before those of the request")
+    if system and (not messages or messages[0]["role"] != "system"):
+        messages.insert(0, {"role": "system", "content": system})
+        rewrites.append("the Modelfile's system text is added")
+    unknown = [name for name in ("chat_template_kwargs", "documents") if body.get(name)]
+    rewrites += [f"{name}: Ollama does not know it" for name in unknown]
+    if body.get("add_generation_prompt") is False:
+        rewrites.append("add_generation_prompt: Ollama does not know it and always asks for an answer")
+    return {"messages": messages, "tools": body.get("tools"), "think": _think(body)}, rewrites
+
+
+def _message(every: list[Any], index: int, message: dict[str, Any], rewrites: list[str]) -> list[dict[str, Any]]:
+    content, calls = message.get("content"), message.get("tool_calls")
+    role = str(message.get("role", ""))
+    more: dict[str, Any] = {"thinking": message.get("reasoning") or "", "tool_calls": _calls(calls)}
+    more["tool_call_id"] = message.get("tool_call_id") or ""
+    if role.lower() == "tool":
+        more["tool_name"] = message.get("name") or _called(every, more["tool_call_id"])
+    path = f"messages[{index}]"
+    rewrites += [
+        f"{path}.{name}: Ollama does not know it" for name in ("reasoning_content", "thinking") if message.get(name)
+    ]
+    if isinstance(content, str):
+        return [{"role": role, "content": content, **more}]
+    if isinstance(content, list):
+        rewrites.append(f"{path}.content: each part becomes a message of its own; texts of one role are joined again")
+        found = [_part(role, part) for part in content]
+        if found and calls:
+            found[-1] |= more
+        return found
+    if calls is None:
+        raise ValueError(f"{path}.content is null and there are no tool calls: Ollama refuses the request")
+    rewrites.append(f"{path}.content: null, an empty text in its place")
+    return [{"role": role, "content": "", **more}]
+
+
+def _part(role: str, part: Any) -> dict[str, Any]:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind == "text" and isinstance(part.get("text"), str):
+        return {"role": role, "content": part["text"]}
+    if kind == "image_url":
+        return {"role": role, "content": "", "images": [""]}
+    raise ValueError(f"a content part of type {kind!r}: Ollama accepts text and image_url and refuses the request")
+
+
+def _calls(calls: Any) -> list[dict[str, Any]]:
+    found = []
+    for call in calls or ():
+        function = call.get("function") or {}
+        arguments = function.get("arguments")
+        if isinstance(arguments, str):
+            try:
+                arguments = json.loads(arguments)
+            except json.JSONDecodeError as error:
+                raise ValueError("the arguments of a tool call are no JSON: Ollama refuses the request") from error
+        if not isinstance(arguments, dict):
+            raise ValueError("the arguments of a tool call are no JSON object: Ollama refuses the request")  # noqa: TRY004
+        found.append(
+            {"id": call.get("id") or "", "function": {"name": function.get("name") or "", "arguments": arguments}}
+        )
+    return found
+
+
+def _called(messages: list[Any], call_id: str) -> str:
+    """The name of the last call with this id."""
+    for message in reversed(messages):
+        for call in message.get("tool_calls") or ():
+            if call_id and call.get("id") == call_id:
+                return str((call.get("function") or {}).get("name") or "")
+    return ""
+
+
+def _think(body: dict[str, Any]) -> bool | str | None:
+    """`think` as Ollama's own endpoint takes it, else from `reasoning_effort`. Errors: `ValueError`."""
+    if isinstance(body.get("think"), bool | str):
+        return body["think"]  # type: ignore[no-any-return]
+    reasoning = body.get("reasoning")
+    effort = reasoning.get("effort") if isinstance(reasoning, dict) else body.get("reasoning_effort")
+    if not effort:
+        return None
+    if effort not in EFFORTS:
+        raise ValueError(f"reasoning_effort is {effort!r}: Ollama accepts {', '.join(EFFORTS)}")
+    return False if effort == "none" else str(effort)
