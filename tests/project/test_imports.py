@@ -43,7 +43,7 @@ def imports_of(path):
 
 # A library, and the rooms that may import it.
 ROOMS = [
-    ("llama_cpp", ("runtime", "gguf", "environment.py")),
+    ("llama_cpp", ("runtime", "gguf", "environment.py", "engines")),
     ("ipywidgets", ("widgets",)),
     ("anywidget", ("widgets",)),
     ("plotly", ("views", "widgets")),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench.errors import CannotRun
-
 if TYPE_CHECKING:
     from workbench.gguf.header import Header
     from workbench.setup import Setup
@@ -43,8 +41,9 @@ class Template:
 def resolve_template(setup: Setup, header: Header | None) -> Template:
     """The template that `setup` asks for: a text, a file, or the model's own with the setup's metadata on top.
 
-    Special tokens are the model's wherever the template is from. Errors: `CannotRun` where there is no
-    template, `BadFile` for a template file that cannot be read, `BadRequest` for metadata of a wrong kind.
+    Special tokens are the model's wherever the template is from. A model without a template gives an empty
+    one, labelled none: what is rendered then, each engine decides. Errors: `BadFile` for a template file
+    that cannot be read, `BadRequest` for metadata of a wrong kind.
     """
     from pathlib import Path
 
@@ -60,13 +59,7 @@ def resolve_template(setup: Setup, header: Header | None) -> Template:
         path = Path(source[5:]).expanduser()
         return Template(read_text(path, "a chat template"), (), special, f"file {path.name}")
     text, named = _of_model(setup, header)
-    if not text and not named:
-        raise CannotRun(
-            f"{setup.model or 'the setup'} has no chat template",
-            "accepted are a model with tokenizer.chat_template, or a template of your own",
-            'set template.source to "file:PATH" or "text:..."',
-        )
-    return Template(text, named, special, "model")
+    return Template(text, named, special, "model" if text or named else "none")
 
 
 def _of_model(setup: Setup, header: Header | None) -> tuple[str, tuple[tuple[str, str], ...]]:
