@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,13 @@ from workbench.engines.base import Job
 from workbench.engines.borrow import split, with_origins
 from workbench.engines.limits import Sandbox
 from workbench.engines.replies import body_of, clock_of, rendered
+from workbench.engines.seen import joined, request_seen
+from workbench.engines.template import Template
+from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.progress import Cancel
-    from workbench.stages import Rendered
+    from workbench.stages import Rendered, Span
 
 # What llama.cpp takes where a file has no template; it writes ChatML too:
 # https://github.com/ggml-org/llama.cpp/blob/67a17c17caa95742186f8b1ecadd1b5abd6d5ebb/common/chat.cpp
@@ -64,23 +68,40 @@ class LlamaCpp:
         if reply.plain.get("clock_used"):
             notes.append(_clock_note(reply.plain["clock_can_be_set"], clock, job.clock))
         found = rendered(self, reply, Job(job.conversation, job.template), notes)
-        return self._with_origins(found, job, text, clock, reply.plain.get("caps") or {}, cancel)
+        return origins_by(found, job, Template(text, (), job.template.special_tokens), clock, reply.plain, cancel)
 
-    def _with_origins(
-        self, found: Rendered, job: Job, text: str, clock: str, caps: dict[str, Any], cancel: Cancel | None
-    ) -> Rendered:
-        from dataclasses import replace
 
-        from workbench.conversation import Conversation
-        from workbench.engines.template import Template
+def origins_by(
+    found: Rendered, job: Job, template: Template, clock: str, facts: dict[str, Any], cancel: Cancel | None
+) -> Rendered:
+    """`found` with origins, from another engine's run on the request as llama.cpp handed it on."""
+    from workbench.conversation import Conversation
 
-        body, joined = changed_request(job.conversation.data, caps)
-        same = Job(Conversation.from_dict(body), Template(text, (), job.template.special_tokens), clock, job.track)
-        found = with_origins(found, same, cancel=cancel)
-        spans = found.spans
-        for path, parts in joined.items():
-            spans = split(spans, path, parts)
-        return replace(found, spans=spans)
+    seen = facts.get("seen")
+    if seen is None:
+        return found if found.error is None else with_origins(found, Job(job.conversation, template, clock, job.track))
+    body = job.conversation.data
+    try:
+        request = Conversation.from_dict(request_seen(body, seen))
+    except WorkbenchError:
+        return found
+    found = with_origins(found, Job(request, template, clock, job.track), cancel=cancel)
+    spans = found.spans
+    for path, parts in joined(body, seen).items():
+        spans = split(spans, path, parts)
+    added = {
+        f"chat_template_kwargs.{name}": name for name in seen if name not in (body.get("chat_template_kwargs") or {})
+    }
+    return replace(found, spans=tuple(_own(span, added, body) for span in spans))
+
+
+def _own(span: Span, added: dict[str, str], body: dict[str, Any]) -> Span:
+    """A span of a variable that the engine set by itself, as such."""
+    if span.path in added:
+        return span._replace(origin="default", path=added[span.path])
+    if span.path == "add_generation_prompt" and "add_generation_prompt" not in body:
+        return span._replace(origin="default")
+    return span
 
 
 def _clock_note(can_be_set: bool, clock: str, asked: str | None) -> str:
@@ -101,45 +122,3 @@ def choose(job: Job) -> tuple[str, list[str]]:
     if tool_use is not None:
         return tool_use, ["the file has no default template: llama.cpp takes the one named tool_use"]
     return CHATML, [FALLBACK] if not text else []
-
-
-def changed_request(body: dict[str, Any], caps: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The request as llama.cpp hands it to the template, for another engine.
-
-    Also, for each content that was joined from parts: where each begins, and its path.
-    """
-    only_text = caps.get("supports_string_content", True) and not caps.get("supports_typed_content")
-    only_typed = caps.get("supports_typed_content") and not caps.get("supports_string_content")
-    joined: dict[str, Any] = {}
-    messages = []
-    for index, message in enumerate(body["messages"]):
-        content: Any = message.get("content")
-        if content is None:
-            content = ""
-        if isinstance(content, list) and only_text:
-            content, joined[f"messages[{index}].content"] = _join(content, f"messages[{index}].content")
-        elif isinstance(content, str) and only_typed:
-            content = [{"type": "text", "text": content}]
-        messages.append({**message, "content": content})
-    kwargs = {"enable_thinking": True, "preserve_thinking": True} | dict.fromkeys(
-        ("clear_thinking", "truncate_history_thinking", "drop_thinking"), False
-    )
-    changed = {**body, "messages": messages, "chat_template_kwargs": kwargs | (body.get("chat_template_kwargs") or {})}
-    if not body.get("tools"):
-        changed.pop("tools", None)
-    changed.pop("documents", None)
-    return changed, joined
-
-
-def _join(parts: list[Any], path: str) -> tuple[str, list[tuple[int, str | None]]]:
-    text = ""
-    found: list[tuple[int, str | None]] = []
-    for index, part in enumerate(parts):
-        if not isinstance(part, dict) or part.get("type") != "text":
-            continue
-        if text:
-            found.append((len(text), None))
-            text += "\n"
-        found.append((len(text), f"{path}[{index}].text"))
-        text += str(part.get("text", ""))
-    return text, found

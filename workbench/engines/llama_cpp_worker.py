@@ -13,15 +13,13 @@ import re
 from datetime import datetime
 from typing import Any
 
+from .seen import SWITCH, changes, showing, shown
 from .serving import Meta, Send, send_text, serve
 from .wasm import Module, stopped
 
 _CLOCK = 1767225600  # seconds: the time that the module tells whatever the time is
 _HERE = 512  # an address that nothing uses: the module's data begin at 1,024
 _PLACE = re.compile(r"at line (\d+), column (\d+)")
-# Names that llama.cpp gives a value where the request does not:
-# https://github.com/ggml-org/llama.cpp/blob/67a17c17caa95742186f8b1ecadd1b5abd6d5ebb/common/jinja/caps.cpp
-REASONING_NAMES = ("preserve_thinking", "clear_thinking", "truncate_history_thinking", "drop_thinking")
 
 
 class Answers:
@@ -34,15 +32,25 @@ class Answers:
     def __call__(self, options: Meta, body_text: bytes, send: Send) -> None:
         """The frames of one request's answer."""
         body = json.loads(body_text.decode("utf-8", "surrogatepass"))
-        context, rewrites = context_of(body, options["template"], options["special"])
-        found = self.render(options["template"], context, datetime.fromisoformat(options["clock"]))
-        rewrites = content_rewrites(body["messages"], found) + rewrites if found.get("ok") else []
-        facts: Meta = {"rewrites": rewrites, "clock_used": "strftime_now" in options["template"]}
+        template, clock = options["template"], datetime.fromisoformat(options["clock"])
+        context = context_of(body, options["special"])
+        found = self.render(template, context, clock)
+        facts: Meta = {"rewrites": [], "clock_used": "strftime_now" in template}
         facts |= {"clock_can_be_set": self.clock_can_be_set, "caps": found.get("caps", {})}
         if not found.get("ok"):
             facts["error"] = error_of(found)
+        if found.get("stage") != "trap":
+            facts |= self.seen(template, context, clock, found.get("caps"), body)
         send_text(send, found.get("text"), facts)
         send(b"{}")
+
+    def seen(self, template: str, context: Meta, clock: datetime, caps: Any, body: Meta) -> Meta:
+        """`seen`, the variables as the engine handed them on, and `rewrites`; neither where it does not tell."""
+        again = self.render(showing(template), {**context, SWITCH: True}, clock)
+        values = shown(again["text"]) if again.get("ok") and again.get("caps") == caps else None
+        if values is None:
+            return {}
+        return {"seen": values, "rewrites": [str(change) for change in changes(body, values, template)]}
 
     def render(self, template: str, context: Meta, clock: datetime) -> Meta:
         """What the module answers; a trap as `{ok: false, stage: "trap", ...}`."""
@@ -81,56 +89,18 @@ def settable_clock(data: bytes) -> tuple[bytes, bool]:
     return data.replace(constant, load), True
 
 
-def context_of(body: Meta, template: str, special: dict[str, str]) -> tuple[Meta, list[str]]:
-    """The template's variables as llama.cpp makes them, and what that adds, drops or changes, in words.
+def context_of(body: Meta, special: dict[str, str]) -> Meta:
+    """The variables that the module is given; like llama.cpp it adds and rewrites some by itself.
 
     https://github.com/ggml-org/llama.cpp/blob/67a17c17caa95742186f8b1ecadd1b5abd6d5ebb/common/chat.cpp
     """
-    rewrites = []
-    kwargs = dict(body.get("chat_template_kwargs") or {})
-    context: Meta = {"bos_token": "", "eos_token": ""}
-    context |= {name: special[name] for name in context if name in special}
-    context |= {"messages": body["messages"]}
+    context: Meta = {name: special.get(name, "") for name in ("bos_token", "eos_token")}
+    context["messages"] = body["messages"]
     if body.get("tools"):
         context["tools"] = body["tools"]
-    elif body.get("tools") is not None:
-        rewrites.append("tools: an empty list, the variable is left undefined")
-    if body.get("documents") is not None:
-        rewrites.append("documents: not handed on to the template")
-    context |= kwargs
+    context |= body.get("chat_template_kwargs") or {}
     context.setdefault("add_generation_prompt", bool(body.get("add_generation_prompt", True)))
-    if not context["add_generation_prompt"] and "add_generation_prompt" in template:
-        rewrites.append("add_generation_prompt: false, the variable is left undefined")
-    if "enable_thinking" not in kwargs and "enable_thinking" in template:
-        rewrites.append("enable_thinking: not given, true is added")
-    if "preserve_reasoning" not in kwargs:
-        added = [name for name in REASONING_NAMES if name in template]
-        rewrites += [
-            f"{name}: not given, {'true' if name == REASONING_NAMES[0] else 'false'} is added" for name in added
-        ]
-    return context, rewrites
-
-
-def content_rewrites(messages: list[Meta], found: Meta) -> list[str]:
-    """What became of the messages' contents, in words: llama.cpp decides it by what the template can do."""
-    caps = found["caps"]
-    only_text = caps["supports_string_content"] and not caps["supports_typed_content"]
-    only_typed = caps["supports_typed_content"] and not caps["supports_string_content"]
-    rewrites = []
-    for index, message in enumerate(messages):
-        content, path = message.get("content"), f"messages[{index}].content"
-        if content is None:
-            rewrites.append(f"{path}: {'null' if 'content' in message else 'missing'}, an empty text in its place")
-            content = ""
-        if isinstance(content, list) and only_text:
-            lost = sorted(
-                {str(part.get("type")) for part in content if part.get("type") not in ("text", "media_marker")}
-            )
-            rewrites.append(f"{path}: its parts are joined to one text, with line feeds between")
-            rewrites += [f"{path}: parts of type {name!r} are dropped" for name in lost]
-        elif isinstance(content, str) and only_typed:
-            rewrites.append(f"{path}: the text is wrapped as a list of one part")
-    return rewrites
+    return context
 
 
 def error_of(found: Meta) -> Meta:
@@ -144,6 +114,9 @@ def error_of(found: Meta) -> Meta:
     if "std::bad_alloc" in said:
         return {"type": "MemoryLimit", "message": "", "line": line, "column": column}
     kind = {"lexer": "LexerError", "parser": "ParserError", "raise": "TemplateError"}.get(stage, "RuntimeError")
+    if "[json.exception" in said:
+        told = "the request is no valid Unicode, and llama.cpp refuses it" if "surrogate" in said else said.strip()
+        return {"type": "RequestError", "message": told, "line": None, "column": None}
     message = said.rpartition("\nError: ")[2].strip() if stage == "render" else said.strip()
     return {"type": kind, "message": message, "line": line, "column": column}
 

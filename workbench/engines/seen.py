@@ -1,0 +1,157 @@
+"""What llama.cpp handed to a template: asked of the engine itself, by a template that prints its variables.
+
+llama.cpp rewrites a request by what the template seems able to do, which it finds out by running it on requests of
+its own. So the template stays as it is, inside a branch that these requests take, and ours does not.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+SWITCH = "workbench_shows_variables"  # the request's argument that takes the other branch
+_BETWEEN = "\x1e"
+# Variables other than messages that llama.cpp sets or leaves out by itself.
+VARIABLES = (
+    "tools",
+    "add_generation_prompt",
+    "enable_thinking",
+    "preserve_thinking",
+    "clear_thinking",
+    "truncate_history_thinking",
+    "drop_thinking",
+    "reasoning_effort",
+    "reasoning_strength",
+    "date_string",
+    "datetime",
+    "documents",
+)
+
+
+class Change(NamedTuple):
+    """One thing that differs: `path` in the request, its JSON before and after, None where it is not there."""
+
+    path: str
+    before: str | None
+    after: str | None
+
+    def __str__(self) -> str:
+        if self.before is None:
+            return f"{self.path}: not given, {self.after} is added"
+        if self.after is None:
+            return f"{self.path}: {self.before} is not handed on"
+        return f"{self.path}: {self.before} became {self.after}"
+
+
+def showing(template: str) -> str:
+    """The template that prints its variables where `SWITCH` is given, and is `template` where it is not."""
+    shown = "".join(f"{_BETWEEN}{{{{ ({name} | tojson) if {name} is defined else '' }}}}" for name in VARIABLES)
+    head = "{% if " + SWITCH + " is defined %}{{ messages | tojson }}" + shown
+    return head + "{% else %}" + template + "{% endif %}"
+
+
+def shown(text: str) -> dict[str, Any] | None:
+    """The variables that such a template printed, None where it printed something else."""
+    parts = text.split(_BETWEEN)
+    if len(parts) != len(VARIABLES) + 1:
+        return None
+    try:
+        values = {"messages": json.loads(parts[0])}
+        return values | {
+            name: json.loads(part) for name, part in zip(VARIABLES, parts[1:], strict=True) if part.strip()
+        }
+    except json.JSONDecodeError:
+        return None
+
+
+def changes(body: dict[str, Any], seen: dict[str, Any], template: str) -> list[Change]:
+    """How the variables that a template saw differ from the request; variables that it never mentions are left out."""
+    kwargs = body.get("chat_template_kwargs") or {}
+    given = {name: body[name] for name in ("tools", "documents") if body.get(name) is not None}
+    given |= {"add_generation_prompt": body.get("add_generation_prompt", True)} | kwargs
+    found: list[Change] = []
+    _differ("messages", body["messages"], seen.get("messages"), found)
+    for name in VARIABLES:
+        if name in template or name in ("tools", "documents"):
+            _differ(name, given.get(name, _ABSENT), seen.get(name, _ABSENT), found)
+    return found
+
+
+def request_seen(body: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
+    """The request that hands a template these very variables without being rewritten, numbers in full."""
+    kept = {name: seen[name] for name in ("tools", "documents") if name in seen}
+    others = {name: seen[name] for name in VARIABLES if name in seen and name not in kept}
+    given = body.get("chat_template_kwargs") or {}
+    found = {"messages": restored(body["messages"], seen["messages"])}
+    found |= {name: restored(body.get(name), value) for name, value in kept.items()}
+    found["add_generation_prompt"] = bool(others.pop("add_generation_prompt", False))
+    return found | {"chat_template_kwargs": {**given, **others}}
+
+
+def restored(before: Any, after: Any) -> Any:
+    """`after` with the numbers of `before` where they only lost digits."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return {name: restored(before.get(name), value) for name, value in after.items()}
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        return [restored(one, other) for one, other in zip(before, after, strict=True)]
+    return before if _same(before, after) else after
+
+
+def joined(body: dict[str, Any], seen: dict[str, Any]) -> dict[str, list[tuple[int, str | None]]]:
+    """For each content that became one text: where in it each part begins, and its path (None: put between)."""
+    found = {}
+    if len(body["messages"]) != len(seen["messages"]):
+        return {}
+    for index, (before, after) in enumerate(zip(body["messages"], seen["messages"], strict=True)):
+        path = f"messages[{index}].content"
+        if isinstance(before.get("content"), list) and isinstance(after.get("content"), str):
+            text, parts = _join(before["content"], path)
+            if text == after["content"]:
+                found[path] = parts
+    return found
+
+
+def _join(parts: list[Any], path: str) -> tuple[str, list[tuple[int, str | None]]]:
+    text = ""
+    found: list[tuple[int, str | None]] = []
+    for index, part in enumerate(parts):
+        if not isinstance(part, dict) or part.get("type") != "text":
+            continue
+        if text:
+            found.append((len(text), None))
+            text += "\n"
+        found.append((len(text), f"{path}[{index}].text"))
+        text += str(part.get("text", ""))
+    return text, found
+
+
+_ABSENT = object()
+
+
+def _differ(path: str, before: Any, after: Any, found: list[Change]) -> None:
+    if before is _ABSENT and after is _ABSENT:
+        return
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in [*before, *(name for name in after if name not in before)]:
+            _differ(f"{path}.{name}", before.get(name, _ABSENT), after.get(name, _ABSENT), found)
+        return
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for index, (one, other) in enumerate(zip(before, after, strict=True)):
+            _differ(f"{path}[{index}]", one, other, found)
+        return
+    if before is _ABSENT or after is _ABSENT or not _same(before, after):
+        found.append(Change(path, _text(before), _text(after)))
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Whether a value is only printed in another way: this engine's JSON has six digits of a number."""
+    if isinstance(before, float) and isinstance(after, int | float) and not isinstance(after, bool):
+        return abs(before - after) <= 1e-5 * abs(before)
+    return type(before) is type(after) and before == after
+
+
+def _text(value: Any) -> str | None:
+    if value is _ABSENT:
+        return None
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else text[:200] + "…"
