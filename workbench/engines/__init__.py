@@ -8,6 +8,7 @@ from workbench.engines.base import Engine, Job
 from workbench.engines.llama_cpp import LlamaCpp
 from workbench.engines.llama_cpp_legacy import LlamaCppLegacy
 from workbench.engines.llama_cpp_python import LlamaCppPython
+from workbench.engines.llama_server import LlamaServer
 from workbench.engines.ollama import Ollama
 from workbench.engines.template import Template, resolve_template
 from workbench.engines.transformers import Transformers
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from workbench.progress import Cancel
     from workbench.stages import Rendered
 
-ENGINES: tuple[Engine, ...] = (Transformers(), LlamaCpp(), LlamaCppLegacy(), LlamaCppPython(), Ollama())
+ENGINES: tuple[Engine, ...] = (Transformers(), LlamaCpp(), LlamaCppLegacy(), LlamaCppPython(), LlamaServer(), Ollama())
 
 
 def engine_named(name: str) -> Engine:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from workbench.values import FrozenJSON
 
 if TYPE_CHECKING:
     from workbench.gguf.header import Header
@@ -29,13 +31,17 @@ class Template:
 
     `text` is the default template, empty where there are only named ones; `named` are variants such as
     `("tool_use", "...")`; `special_tokens` the variables such as `("bos_token", "<s>")`; `label` says
-    where it came from.
+    where it came from. For an engine that loads a model: `model` is its path, `changes` the setup's
+    metadata, and `own` says that the template is the file's own, unchanged.
     """
 
     text: str
     named: tuple[tuple[str, str], ...] = ()
     special_tokens: tuple[tuple[str, str], ...] = ()
     label: str = "model"
+    model: str | None = None
+    changes: FrozenJSON = field(default_factory=lambda: FrozenJSON({}))
+    own: bool = False
 
 
 def resolve_template(setup: Setup, header: Header | None) -> Template:
@@ -54,12 +60,15 @@ def resolve_template(setup: Setup, header: Header | None) -> Template:
     source = setup.template.source or "model"
     special = _special_tokens(setup, header)
     if source.startswith("text:"):
-        return Template(source[5:], (), special, "text")
+        return Template(source[5:], (), special, "text", setup.model, setup.metadata)
     if source.startswith("file:"):
         path = Path(source[5:]).expanduser()
-        return Template(read_text(path, "a chat template"), (), special, f"file {path.name}")
+        return Template(
+            read_text(path, "a chat template"), (), special, f"file {path.name}", setup.model, setup.metadata
+        )
     text, named = _of_model(setup, header)
-    return Template(text, named, special, "model" if text or named else "none")
+    own = not any(key.startswith(TEMPLATE_KEY) for key in setup.metadata.value())
+    return Template(text, named, special, "model" if text or named else "none", setup.model, setup.metadata, own)
 
 
 def _of_model(setup: Setup, header: Header | None) -> tuple[str, tuple[tuple[str, str], ...]]:

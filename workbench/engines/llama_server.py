@@ -1,0 +1,114 @@
+"""The engine `llama-server`: llama.cpp's own server, which rewrites requests before its template sees them."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from workbench.engines.base import Job
+from workbench.engines.limits import Reply, Sandbox
+from workbench.engines.llama_cpp import choose, origins_by
+from workbench.engines.replies import body_of, clock_of, rendered
+from workbench.engines.template import Template
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from workbench.progress import Cancel
+    from workbench.stages import Rendered
+
+URL = "WORKBENCH_LLAMA_SERVER"  # the address of a running llama-server, http://127.0.0.1:8080 for example
+_DATES = (("date_string", "%d %b %Y"), ("datetime", "%b %d %Y"))
+
+
+@cache
+def sandbox() -> Sandbox:
+    """The one process in which the servers run."""
+    return Sandbox("workbench.engines.llama_server_worker")
+
+
+class LlamaServer:
+    """A server of our own with the setup's model, or with a tiny one where it has none; or a running one by `URL`."""
+
+    name = "llama-server"
+
+    def missing(self) -> str | None:
+        """The extra that brings the server, where it is not installed and none is named."""
+        return None if os.environ.get(URL) or find_spec("xllamacpp") else "'gguf-workbench[servers]'"
+
+    def version(self) -> str:
+        """What runs; xllamacpp does not tell which build of llama.cpp it carries."""
+        if address := os.environ.get(URL):
+            return f"the server at {address}"
+        from importlib.metadata import version
+
+        return f"llama-server of xllamacpp {version('xllamacpp')}, unknown build"
+
+    def render(self, job: Job, *, cancel: Cancel | None = None) -> Rendered:
+        """The prompt, or the server's refusal as data. Errors: `Cancelled`, `CannotRun`."""
+        text, notes = choose(job)
+        clock = clock_of(job)
+        body = _dated(job, text, clock)
+        address = os.environ.get(URL)
+        if address:
+            reply = _from(address, body, text, notes)
+        else:
+            override = "" if job.template.own else text
+            options = {"override": override, "template": text, "model": str(_model(job.template))}
+            reply = sandbox().render(options, body, cancel=cancel)
+        if job.clock and "strftime_now" in text:
+            notes.append("not evaluated: the time asked for; strftime_now tells the server's own time")
+        found = rendered(self, reply, Job(job.conversation, job.template), notes)
+        return origins_by(found, job, Template(text, (), job.template.special_tokens), clock, reply.plain, cancel)
+
+
+def _from(address: str, body: bytes, text: str, notes: list[str]) -> Reply:
+    """The answer of a running server, which renders with its own template."""
+    from workbench.engines.llama_server_http import apply
+
+    prompt, facts = apply(address.rstrip("/"), body)
+    own = facts.get("chat_template")
+    if own is not None and own != text:
+        notes.append("the server renders with its own template, which is not this one")
+    notes.append(f"build of the server: {facts.get('build_info') or 'unknown'}")
+    return Reply(prompt, {"rewrites": [], **facts}, {})
+
+
+def _dated(job: Job, text: str, clock: str) -> bytes:
+    """The request; with the date that the server would tell at the time asked for, where the template uses it."""
+    if not job.clock:
+        return body_of(job)
+    from datetime import datetime
+
+    body: dict[str, Any] = job.conversation.data
+    now = datetime.fromisoformat(clock)
+    dates = {name: now.strftime(form) for name, form in _DATES if name in text}
+    kwargs = {**dates, **(body.get("chat_template_kwargs") or {})}
+    return json.dumps({**body, "chat_template_kwargs": kwargs}).encode() if dates else body_of(job)
+
+
+def _model(template: Template) -> Path:
+    """The model that the server loads: the setup's, its metadata changed where the setup says so, or a tiny one."""
+    from pathlib import Path
+
+    from workbench.data import toolsmith
+    from workbench.gguf.altered import altered_copy
+    from workbench.gguf.header import read_header
+
+    if template.model is None:
+        header = read_header(str(toolsmith()))
+        return altered_copy(header, _carrier(header, dict(template.special_tokens)))
+    changed = {key: value for key, value in template.changes.value().items() if key.startswith("tokenizer.")}
+    return altered_copy(read_header(template.model), changed) if changed else Path(template.model)
+
+
+def _carrier(header: Any, special: dict[str, str]) -> dict[str, Any]:
+    """Metadata with which the tiny model has these special tokens, and adds none to a prompt."""
+    tokens = list(header.array("tokenizer.ggml.tokens"))
+    for name in ("bos", "eos"):
+        tokens[header.get(f"tokenizer.ggml.{name}_token_id")] = special.get(f"{name}_token", "")
+    flags = dict.fromkeys(("tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token"), False)
+    return {"tokenizer.ggml.tokens": tokens, **flags}
