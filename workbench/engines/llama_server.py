@@ -51,25 +51,27 @@ class LlamaServer:
         """The prompt, or the server's refusal as data. Errors: `Cancelled`, `CannotRun`."""
         text, notes = choose(job)
         clock = clock_of(job)
-        body = _dated(job, text, clock)
+        more = _dates(job, text, clock)
         address = os.environ.get(URL)
         if address:
-            reply = _from(address, body, text, notes)
+            reply = _from(address, job.conversation.data, more, text, notes)
         else:
             override = "" if job.template.own else text
-            options = {"override": override, "template": text, "model": str(_model(job.template))}
-            reply = sandbox().render(options, body, cancel=cancel)
+            options = {"override": override, "template": text, "model": str(_model(job.template)), "more": more}
+            reply = sandbox().render(options, body_of(job), cancel=cancel)
         if job.clock and "strftime_now" in text:
             notes.append("not evaluated: the time asked for; strftime_now tells the server's own time")
         found = rendered(self, reply, Job(job.conversation, job.template), notes)
         return origins_by(found, job, Template(text, (), job.template.special_tokens), clock, reply.plain, cancel)
 
 
-def _from(address: str, body: bytes, text: str, notes: list[str]) -> Reply:
+def _from(address: str, body: dict[str, Any], more: dict[str, str], text: str, notes: list[str]) -> Reply:
     """The answer of a running server, which renders with its own template."""
     from workbench.engines.llama_server_http import apply
 
-    prompt, facts = apply(address.rstrip("/"), body)
+    given = body.get("chat_template_kwargs") or {}
+    asked = {**body, "chat_template_kwargs": {**more, **given}} if more else body
+    prompt, facts = apply(address.rstrip("/"), json.dumps(asked).encode())
     own = facts.get("chat_template")
     if own is not None and own != text:
         notes.append("the server renders with its own template, which is not this one")
@@ -77,17 +79,12 @@ def _from(address: str, body: bytes, text: str, notes: list[str]) -> Reply:
     return Reply(prompt, {"rewrites": [], **facts}, {})
 
 
-def _dated(job: Job, text: str, clock: str) -> bytes:
-    """The request; with the date that the server would tell at the time asked for, where the template uses it."""
-    if not job.clock:
-        return body_of(job)
+def _dates(job: Job, text: str, clock: str) -> dict[str, str]:
+    """The dates that the server would tell at the time asked for, where one is and the template uses them."""
     from datetime import datetime
 
-    body: dict[str, Any] = job.conversation.data
     now = datetime.fromisoformat(clock)
-    dates = {name: now.strftime(form) for name, form in _DATES if name in text}
-    kwargs = {**dates, **(body.get("chat_template_kwargs") or {})}
-    return json.dumps({**body, "chat_template_kwargs": kwargs}).encode() if dates else body_of(job)
+    return {name: now.strftime(form) for name, form in _DATES if job.clock and name in text}
 
 
 def _model(template: Template) -> Path:

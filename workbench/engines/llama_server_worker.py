@@ -30,7 +30,7 @@ class Answers:
         """The frames of one request's answer."""
         body = json.loads(body_text.decode("utf-8", "surrogatepass"))
         with said_to_stderr():
-            text, facts = self.apply(options["override"], options["model"], body_text)
+            text, facts = self.apply(options["override"], options["model"], _with(body, options["more"]))
             if text is not None:
                 facts |= self.seen(options, body, facts.get("caps"))
         send_text(send, text, facts)
@@ -51,8 +51,7 @@ class Answers:
 
     def seen(self, options: Meta, body: Meta, caps: Any) -> Meta:
         """`seen`, the variables as the server handed them on, and `rewrites`; neither where it does not tell."""
-        kwargs = {**(body.get("chat_template_kwargs") or {}), SWITCH: True}
-        asked = json.dumps({**body, "chat_template_kwargs": kwargs}).encode()
+        asked = _with(body, {**options["more"], SWITCH: True})
         text, facts = self.apply(showing(options["template"]), options["model"], asked)
         values = shown(text) if text is not None and facts.get("caps") == caps else None
         if values is None:
@@ -67,6 +66,12 @@ class Answers:
                 self._servers.popitem(last=False)
         self._servers.move_to_end(key)
         return self._servers[key]
+
+
+def _with(body: Meta, more: Meta) -> bytes:
+    """The request with more template arguments; its own win."""
+    given = body.get("chat_template_kwargs") or {}
+    return json.dumps({**body, "chat_template_kwargs": {**more, **given}} if more else body).encode()
 
 
 def parameters(template: str, model: str) -> Any:

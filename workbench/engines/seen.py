@@ -46,22 +46,26 @@ class Change(NamedTuple):
 def showing(template: str) -> str:
     """The template that prints its variables where `SWITCH` is given, and is `template` where it is not."""
     shown = "".join(f"{_BETWEEN}{{{{ ({name} | tojson) if {name} is defined else '' }}}}" for name in VARIABLES)
-    head = "{% if " + SWITCH + " is defined %}{{ messages | tojson }}" + shown
+    head = "{% if " + SWITCH + " is defined %}{{ messages | tojson }}" + shown + _BETWEEN
     return head + "{% else %}" + template + "{% endif %}"
 
 
 def shown(text: str) -> dict[str, Any] | None:
-    """The variables that such a template printed, None where it printed something else."""
+    """The variables that such a template printed, None where it printed something else.
+
+    A server that goes on with the last message prints them again in part, and then that message's text.
+    """
     parts = text.split(_BETWEEN)
-    if len(parts) != len(VARIABLES) + 1:
+    if len(parts) < len(VARIABLES) + 2:
         return None
     try:
         values = {"messages": json.loads(parts[0])}
-        return values | {
-            name: json.loads(part) for name, part in zip(VARIABLES, parts[1:], strict=True) if part.strip()
-        }
+        values |= {name: json.loads(part) for name, part in zip(VARIABLES, parts[1:], strict=False) if part.strip()}
     except json.JSONDecodeError:
         return None
+    if len(parts) > len(VARIABLES) + 2:
+        values["add_generation_prompt"] = True
+    return values
 
 
 def changes(body: dict[str, Any], seen: dict[str, Any], template: str) -> list[Change]:
@@ -135,8 +139,9 @@ def _differ(path: str, before: Any, after: Any, found: list[Change]) -> None:
         for name in [*before, *(name for name in after if name not in before)]:
             _differ(f"{path}.{name}", before.get(name, _ABSENT), after.get(name, _ABSENT), found)
         return
-    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, (one, other) in enumerate(zip(before, after, strict=True)):
+    if isinstance(before, list) and isinstance(after, list) and (path == "messages" or len(before) == len(after)):
+        for index in range(max(len(before), len(after))):
+            one, other = (items[index] if index < len(items) else _ABSENT for items in (before, after))
             _differ(f"{path}[{index}]", one, other, found)
         return
     if before is _ABSENT or after is _ABSENT or not _same(before, after):
