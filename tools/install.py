@@ -26,7 +26,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
 STAMPS = VENV / "setup-stamps.json"
 CONSTRAINTS = ROOT / "constraints.txt"
-EXTRAS = "lab,test,dev"
+EXTRAS = "lab,engines,servers,test,dev"
 UNFINISHED = "installed, not checked yet"  # an interrupted run goes on from there
 
 
@@ -39,6 +39,7 @@ def main() -> int:
         install_packages(stamps)
         if wheel is not None:
             check_llama(wheel, stamps)
+        build_ollama()
         fetch_model()
         unpack_templates()
     except SetupError as error:
@@ -117,6 +118,17 @@ def install_packages(stamps: dict[str, str]) -> None:
         pins.write_text("\n".join(lines) + "\n")
         pip("install", "--quiet", "--constraint", str(pins), "--editable", f"{ROOT}[{EXTRAS}]")
     remember(stamps, packages=wanted)
+
+
+def build_ollama() -> None:
+    """The engine `ollama`, compiled by the package's own means; without it everything else works."""
+    command = [str(PYTHON), "-m", "workbench.engines.ollama_build"]
+    if subprocess.run([*command, "--there"], check=False, capture_output=True).returncode == 0:
+        return
+    say("compiling the engine ollama with Go, half a minute (75 MB are fetched and not kept)")
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        say(f"note: {done.stderr.strip()}; the other engines work")
 
 
 def fetch_model() -> None:

@@ -60,7 +60,7 @@ class Chain:
         host: Host | None,
         previous: Trace | None,
     ) -> None:
-        from workbench.engines import resolve_template
+        from workbench.engines import require_template, resolve_template
         from workbench.gguf.header import read_header
         from workbench.parsers import check_parser
 
@@ -79,6 +79,8 @@ class Chain:
         self.sampling = setup.sampling_for(conversation) if "generation" in wanted else {}
         self.header: Header | None = read_header(setup.model) if setup.model else None
         self.template: Template = resolve_template(setup, self.header)
+        if setup.effective()["template"]["engine"] == "transformers":
+            require_template(self.template)  # each other engine has something to fall back on
         self.environment = environment.collect(files=self._files())
 
     def run(self) -> Trace:

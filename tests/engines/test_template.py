@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from workbench.engines import Template, resolve_template
+from workbench.conversation import Conversation
+from workbench.engines import Template, render, require_template, resolve_template
 from workbench.errors import BadFile, CannotRun
 from workbench.setup import Setup
 from workbench.values import FrozenJSON
@@ -73,9 +74,12 @@ def test_metadata_of_the_setup_wins() -> None:
 
 
 def test_no_template_says_what_to_do() -> None:
-    with pytest.raises(CannotRun, match=r"has no chat template.*template\.source"):
-        resolved(Bare(), model="m.gguf")
+    bare = resolved(Bare(), model="m.gguf")
+    assert (bare.text, bare.label) == ("", "none")
+    with pytest.raises(CannotRun, match=r"m\.gguf has no chat template.*template\.source"):
+        require_template(bare)
+    removed = resolved(Head(), metadata={"tokenizer.chat_template": None, "tokenizer.chat_template.tool_use": None})
     with pytest.raises(CannotRun, match="has no chat template"):
-        resolved(Head(), metadata={"tokenizer.chat_template": None, "tokenizer.chat_template.tool_use": None})
+        render(Conversation.from_dict({"messages": [{"role": "user", "content": "x"}]}), removed)
     with pytest.raises(BadFile, match="no file at"):
         resolved(None, template={"source": "file:/nowhere/t.jinja"})

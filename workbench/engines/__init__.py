@@ -10,7 +10,7 @@ from workbench.engines.llama_cpp_legacy import LlamaCppLegacy
 from workbench.engines.llama_cpp_python import LlamaCppPython
 from workbench.engines.llama_server import LlamaServer
 from workbench.engines.ollama import Ollama
-from workbench.engines.template import Template, resolve_template
+from workbench.engines.template import Template, require_template, resolve_template
 from workbench.engines.transformers import Transformers
 from workbench.errors import CannotRun
 
@@ -52,4 +52,4 @@ def render(
     return engine_named(engine).render(Job(conversation, template, clock, track), cancel=cancel)
 
 
-__all__ = ["ENGINES", "Engine", "Job", "Template", "engine_named", "render", "resolve_template"]
+__all__ = ["ENGINES", "Engine", "Job", "Template", "engine_named", "render", "require_template", "resolve_template"]

@@ -98,7 +98,8 @@ def _model(template: Template) -> Path:
     if template.model is None:
         header = read_header(str(toolsmith()))
         return altered_copy(header, _carrier(header, dict(template.special_tokens)))
-    changed = {key: value for key, value in template.changes.value().items() if key.startswith("tokenizer.")}
+    given = template.changes.value() if template.changes is not None else {}
+    changed = {key: value for key, value in given.items() if key.startswith("tokenizer.")}
     return altered_copy(read_header(template.model), changed) if changed else Path(template.model)
 
 

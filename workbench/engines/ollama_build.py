@@ -79,6 +79,8 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
 
 
 if __name__ == "__main__":
+    if "--there" in sys.argv:
+        sys.exit(0 if module_path().exists() else 1)
     try:
         build()
     except CannotRun as error:

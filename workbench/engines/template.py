@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workbench.values import FrozenJSON
+from workbench.errors import CannotRun
 
 if TYPE_CHECKING:
     from workbench.gguf.header import Header
     from workbench.setup import Setup
+    from workbench.values import FrozenJSON
 
 TEMPLATE_KEY = "tokenizer.chat_template"
 TOKENS_KEY = "tokenizer.ggml.tokens"
@@ -40,7 +41,7 @@ class Template:
     special_tokens: tuple[tuple[str, str], ...] = ()
     label: str = "model"
     model: str | None = None
-    changes: FrozenJSON = field(default_factory=lambda: FrozenJSON({}))
+    changes: FrozenJSON | None = None
     own: bool = False
 
 
@@ -69,6 +70,16 @@ def resolve_template(setup: Setup, header: Header | None) -> Template:
     text, named = _of_model(setup, header)
     own = not any(key.startswith(TEMPLATE_KEY) for key in setup.metadata.value())
     return Template(text, named, special, "model" if text or named else "none", setup.model, setup.metadata, own)
+
+
+def require_template(template: Template) -> None:
+    """For what needs a template of the model's or the user's own. Errors: `CannotRun` where there is none."""
+    if not template.text and not template.named:
+        raise CannotRun(
+            f"{template.model or 'the setup'} has no chat template",
+            "accepted are a model with tokenizer.chat_template, or a template of your own",
+            'set template.source to "file:PATH" or "text:..."',
+        )
 
 
 def _of_model(setup: Setup, header: Header | None) -> tuple[str, tuple[tuple[str, str], ...]]:

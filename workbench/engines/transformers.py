@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from workbench.engines.base import Job
 from workbench.engines.limits import Reply, Sandbox
 from workbench.engines.replies import body_of, clock_note, clock_of, refused, rendered
-from workbench.errors import CannotRun
+from workbench.engines.template import require_template
 
 if TYPE_CHECKING:
     from workbench.progress import Cancel
@@ -47,12 +47,7 @@ class Transformers:
 
     def render(self, job: Job, *, cancel: Cancel | None = None) -> Rendered:
         """The prompt, or the template's error as data. Errors: `Cancelled`, `CannotRun`."""
-        if not job.template.text and not job.template.named:
-            raise CannotRun(
-                "the model has no chat template",
-                "accepted are a model with tokenizer.chat_template, or a template of your own",
-                'set template.source to "file:PATH" or "text:..."',
-            )
+        require_template(job.template)
         choice = _choose(job)
         if choice.text is None:
             return refused(self, "ValueError", choice.note)
