@@ -17,6 +17,7 @@ from workbench.values import FrozenJSON
 class Head:
     """A model file's header, as far as templates are concerned."""
 
+    add_bos = None
     chat_template: str | None = "own"
     named_templates: dict[str, str] = {"tool_use": "with tools"}  # noqa: RUF012  read only
     special_tokens: dict[str, str] = {"bos_token": "<s>", "eos_token": "</s>"}  # noqa: RUF012  read only

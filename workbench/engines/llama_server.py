@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from workbench.stages import Rendered
 
 URL = "WORKBENCH_LLAMA_SERVER"  # the address of a running llama-server, http://127.0.0.1:8080 for example
+_UNUSED = 5  # a type of token that llama.cpp writes as nothing
 _DATES = (("date_string", "%d %b %Y"), ("datetime", "%b %d %Y"))
 
 
@@ -59,6 +60,8 @@ class LlamaServer:
             override = "" if job.template.own else text
             options = {"override": override, "template": text, "model": str(_model(job.template)), "more": more}
             reply = sandbox().render(options, body_of(job), cancel=cancel)
+        if job.template.adds_bos:
+            notes.append("the file asks for BOS: where the template writes it too, the server takes it off again")
         if job.clock and "strftime_now" in text:
             notes.append("not evaluated: the time asked for; strftime_now tells the server's own time")
         found = rendered(self, reply, Job(job.conversation, job.template), notes)
@@ -104,9 +107,12 @@ def _model(template: Template) -> Path:
 
 
 def _carrier(header: Any, special: dict[str, str]) -> dict[str, Any]:
-    """Metadata with which the tiny model has these special tokens, and adds none to a prompt."""
-    tokens = list(header.array("tokenizer.ggml.tokens"))
+    """Metadata with which the tiny model has these special tokens, none where there is none, and adds none."""
+    tokens, types = list(header.array("tokenizer.ggml.tokens")), list(header.array("tokenizer.ggml.token_type"))
     for name in ("bos", "eos"):
-        tokens[header.get(f"tokenizer.ggml.{name}_token_id")] = special.get(f"{name}_token", "")
+        index = header.get(f"tokenizer.ggml.{name}_token_id")
+        text = special.get(f"{name}_token")
+        tokens[index] = text or f"<|no {name}|>"
+        types[index] = types[index] if text else _UNUSED
     flags = dict.fromkeys(("tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token"), False)
-    return {"tokenizer.ggml.tokens": tokens, **flags}
+    return {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types, **flags}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from workbench.values import FrozenJSON
 
 TEMPLATE_KEY = "tokenizer.chat_template"
+BOS_KEY = "tokenizer.ggml.add_bos_token"
 TOKENS_KEY = "tokenizer.ggml.tokens"
 # The engine's variable for each token that a GGUF file names by its id.
 TOKEN_KEYS = {
@@ -33,7 +34,8 @@ class Template:
     `text` is the default template, empty where there are only named ones; `named` are variants such as
     `("tool_use", "...")`; `special_tokens` the variables such as `("bos_token", "<s>")`; `label` says
     where it came from. For an engine that loads a model: `model` is its path, `changes` the setup's
-    metadata, and `own` says that the template is the file's own, unchanged.
+    metadata, `own` says that the template is the file's own, unchanged, and `adds_bos` that the file asks
+    its tokenizer for a BOS.
     """
 
     text: str
@@ -43,6 +45,7 @@ class Template:
     model: str | None = None
     changes: FrozenJSON | None = None
     own: bool = False
+    adds_bos: bool = False
 
 
 def resolve_template(setup: Setup, header: Header | None) -> Template:
@@ -60,8 +63,9 @@ def resolve_template(setup: Setup, header: Header | None) -> Template:
     check_overrides(header, setup.metadata.value())
     source = setup.template.source or "model"
     special = _special_tokens(setup, header)
+    adds = bool(setup.metadata.value().get(BOS_KEY, header.add_bos if header is not None else None))
     if source.startswith("text:"):
-        return Template(source[5:], (), special, "text", setup.model, setup.metadata)
+        return Template(source[5:], (), special, "text", setup.model, setup.metadata, adds_bos=adds)
     if source.startswith("file:"):
         path = Path(source[5:]).expanduser()
         return Template(
@@ -69,7 +73,7 @@ def resolve_template(setup: Setup, header: Header | None) -> Template:
         )
     text, named = _of_model(setup, header)
     own = not any(key.startswith(TEMPLATE_KEY) for key in setup.metadata.value())
-    return Template(text, named, special, "model" if text or named else "none", setup.model, setup.metadata, own)
+    return Template(text, named, special, "model" if text or named else "none", setup.model, setup.metadata, own, adds)
 
 
 def require_template(template: Template) -> None:

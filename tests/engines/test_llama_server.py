@@ -1,0 +1,111 @@
+"""llama.cpp's own server: what it sends, what it rewrites, what it refuses; a running one by its address."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from workbench.conversation import Conversation
+from workbench.data import toolsmith
+from workbench.engines import Template, render, resolve_template
+from workbench.gguf.header import read_header
+from workbench.setup import Setup
+from workbench.stages import Rendered
+
+USER = {"role": "user", "content": "Hi"}
+PLAIN = "{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}{% if add_generation_prompt %}G{% endif %}"
+
+
+def rendered(source: str, *messages: Any, clock: str | None = None, **more: Any) -> Rendered:
+    body = {"messages": list(messages) or [USER], **more}
+    template = Template(source, (), (("bos_token", "<s>"),))
+    return render(Conversation.from_dict(body), template, engine="llama-server", clock=clock)
+
+
+def test_it_renders_and_does_not_guess_its_build() -> None:
+    found = rendered(PLAIN + "{{ bos_token }}{{ eos_token }}")
+    assert found.text == "[user:Hi]G<s>"
+    assert "unknown build" in found.version
+    assert found.spans[1].path == "messages[0].role"
+
+
+def test_the_last_answer_is_continued() -> None:
+    found = rendered(PLAIN, USER, {"role": "assistant", "content": "Sure,"})
+    assert found.text == "[user:Hi]GSure,"
+    assert found.rewrites == ('messages[1]: {"role": "assistant", "content": "Sure,"} is not handed on',)
+
+
+def test_what_it_changed_is_told() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
+    source = "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.arguments.a }}"
+    source += "{% endfor %}{% endfor %}{{ enable_thinking }}"
+    found = rendered(source, USER, {"role": "assistant", "content": None, "tool_calls": [call]}, USER)
+    assert found.text is not None
+    told = " ".join(found.rewrites)
+    assert "messages[1].content" in told
+    assert "enable_thinking: not given" in told
+
+
+def test_the_date_is_an_input() -> None:
+    assert rendered("{{ date_string }}{{ messages[0].content }}", clock="2024-07-26").text == "26 Jul 2024Hi"
+    other = rendered("{{ strftime_now('%Y') }}{{ messages[0].content }}", clock="2024-07-26")
+    assert any(note.startswith("not evaluated: the time asked for") for note in other.notes)
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "kind"),
+    [
+        ("{{ 1", {}, "DoesNotStart"),
+        ("{{ raise_exception('no') }}", {}, "DoesNotStart"),
+        (PLAIN, {"chat_template_kwargs": {"enable_thinking": "false"}}, "HTTP 400"),
+        (PLAIN, {"tools": [{}]}, "HTTP 500"),
+    ],
+)
+def test_what_it_refuses_is_a_result(source: str, more: dict[str, Any], kind: str) -> None:
+    found = rendered(source, **more)
+    assert found.error is not None
+    assert found.error.type == kind
+    assert found.error.message
+    assert rendered(PLAIN).text == "[user:Hi]G"
+
+
+def test_the_models_own_template_and_tokens_are_used() -> None:
+    setup = Setup(model=str(toolsmith()))
+    template = resolve_template(setup, read_header(setup.model))
+    found = render(Conversation.from_dict({"messages": [USER]}), template, engine="llama-server")
+    assert found.text == render(
+        Conversation.from_dict({"messages": [USER]}), template, engine="llama.cpp"
+    ).text.removeprefix("<|begin|>")
+
+
+SERVER = """
+import sys, xllamacpp
+p = xllamacpp.CommonParams()
+p.model.path, p.chat_template, p.use_jinja, p.n_ctx, p.verbosity = sys.argv[1], sys.argv[2], True, 256, -1
+p.warmup = False
+server = xllamacpp.Server(p)
+print(server.listening_address, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_running_server_is_asked_by_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = [sys.executable, "-c", SERVER, str(toolsmith()), PLAIN]
+    running = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        monkeypatch.setenv("WORKBENCH_LLAMA_SERVER", running.stdout.readline().strip())
+        found = rendered(PLAIN)
+        assert found.text == "[user:Hi]G"
+        assert not any("own template" in note for note in found.notes)
+        other = rendered("{{ messages[0].content }}")
+        assert other.text == "[user:Hi]G"
+        assert any("own template" in note for note in other.notes)
+    finally:
+        running.kill()
+        running.wait()
+    gone = rendered(PLAIN)
+    assert gone.error is not None
+    assert gone.error.type == "NoAnswer"
