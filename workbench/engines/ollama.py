@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from workbench.stages import Rendered
 
 FOLLOWS = "Ollama v0.33.2"
-_GO = re.compile(r"\{\{-?\s*(?:[.$]|(?:if|range|with|else|end|define|block|template|json|currentDate|/\*)\b)")
+_GO = re.compile(
+    r"\{\{-?\s*(?:[.$(]|\w+\s+[.$(\"`]|(?:if|range|with|else|end|define|block|template|json|currentDate|yesterdayDate|/\*)\b)"
+)
 _COMMAND = re.compile(r"^\s*(FROM|TEMPLATE|SYSTEM|MESSAGE|PARAMETER|ADAPTER|LICENSE|RENDERER|PARSER)\s+", re.IGNORECASE)
 
 

@@ -1,0 +1,110 @@
+"""Templates that mean harm, or are broken: by what they try, for Jinja engines and for Go's."""
+
+# ruff: noqa: E501  templates are written as their authors write them
+
+from __future__ import annotations
+
+_NESTED = 3000
+
+# Every one of these must be refused or stopped by jinja2 (the engine `transformers`), or come to nothing.
+JINJA: dict[str, str] = {
+    # out of the sandbox, by attributes
+    "class of a text": "{{ ''.__class__ }}",
+    "bases of a class": "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "globals of a function": "{{ raise_exception.__globals__ }}",
+    "builtins by a function": "{{ strftime_now.__globals__['__builtins__']['open']('/etc/passwd').read() }}",
+    "init of a namespace": "{{ namespace.__init__.__globals__ }}",
+    "cycler's globals": "{{ cycler.__init__.__globals__.os.system('true') }}",
+    "joiner's globals": "{{ joiner.__init__.__globals__ }}",
+    "self's own": "{{ self.__init__.__globals__ }}",
+    "self's context": "{{ self._TemplateReference__context.parent }}{{ self.__class__.__mro__ }}",
+    "attribute by filter": "{{ messages | attr('__class__') | attr('__mro__') }}",
+    "attribute by subscript": "{{ messages['__class__']['__mro__'] }}",
+    "name put together": "{{ messages['__cl' ~ 'ass__'].mro() }}",
+    "name in hex": "{{ ''['\\x5f\\x5fclass\\x5f\\x5f'].mro() }}",
+    "generator's frame": "{{ (messages | map(attribute='content')).gi_frame.f_globals['x'] }}",
+    "code of a macro": "{% macro m() %}{% endmacro %}{{ m._func.__code__.co_code.hex() }}",
+    "code of a function": "{{ raise_exception.__code__.co_consts[0].x.y }}",
+    "map over attributes": "{{ [messages] | map(attribute='__class__.__mro__') | list | first | first }}",
+    "sort by attribute": "{{ ['a', 'b'] | sort(attribute='__class__.__name__.x.y') }}",
+    "import": "{% import 'os' as os %}{{ os }}",
+    "from import": "{% from '/etc/passwd' import x %}{{ x }}",
+    "include": "{% include '/etc/passwd' %}",
+    "extends": "{% extends '/etc/passwd' %}",
+    # out of the sandbox, by format strings
+    "format with attributes": "{{ '{0.__class__.__mro__}'.format(messages) }}",
+    "format with subscripts": "{{ '{0[0].__class__.__init__}'.format(messages) }}",
+    "format map": "{{ '{a.__class__.__base__}'.format_map({'a': messages}) }}",
+    "format filter on an object": "{{ '%(x)s' | format(x=raise_exception.__globals__) }}",
+    "format kept aside": "{% set f = '{0.__class__.__mro__}'.format %}{{ f(1) }}",
+    # changing what was given
+    "append": "{{ messages.append(1) }}",
+    "clear": "{{ messages.clear() }}",
+    "update": "{{ messages[0].update({'role': 'system'}) }}",
+    "pop": "{{ messages[0].pop('content') }}",
+    # endless
+    "nested loops": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+    "loops over text": "{% set t = 'x' * 99999 %}{% for a in t %}{% for b in t %}{% endfor %}{% endfor %}",
+    "macro that calls itself": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+    "two macros that call each other": "{% macro f() %}{{ g() }}{% endmacro %}{% macro g() %}{{ f() }}{% endmacro %}{{ f() }}",
+    "macro that calls itself twice": "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+    "recursive loop without an end": "{% for m in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+    "self referring list": "{% set ns = namespace(l=[]) %}{% for i in range(99999) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l }}",
+    "power of powers": "{{ 9 ** (9 ** 9) }}",
+    "power tower with digits": "{{ (10 ** 9999999) | string | length }}",
+    "sorting for ever": "{% for i in range(99999) %}{% set x = range(99999) | sort %}{% endfor %}",
+    "range too long": "{{ range(10 ** 9) | length }}",
+    "replace that grows": "{% set ns = namespace(t='a') %}{% for i in range(99) %}{% set ns.t = ns.t | replace('a', 'aa') %}{% endfor %}{{ ns.t }}",
+    "cycler for ever": "{% set c = cycler(1, 2) %}{% for a in range(99999) %}{% for b in range(99999) %}{{ c.next() }}{% endfor %}{% endfor %}",
+    # memory
+    "text times a billion": "{{ 'x' * 1000000000 }}",
+    "text doubled": "{% set ns = namespace(t='ab') %}{% for i in range(64) %}{% set ns.t = ns.t ~ ns.t %}{% endfor %}{{ ns.t }}",
+    "list doubled": "{% set ns = namespace(t=[1]) %}{% for i in range(64) %}{% set ns.t = ns.t + ns.t %}{% endfor %}{{ ns.t | length }}",
+    "padded with format": "{{ '%1000000000d' % 1 }}",
+    "padded with center": "{{ 'x' | center(1000000000) }}",
+    "padded with ljust": "{{ 'x'.ljust(1000000000) }}",
+    "indented": "{{ ('a\n' * 100000) | indent(100000) }}",
+    "wrapped": "{% set t = 'x ' * 30000000 %}{{ t | wordwrap(1) | length }}{{ t * 99 }}",
+    "batches": "{% for a in range(99999) %}{% set x = range(99999) | batch(1) | list %}{% endfor %}",
+    "joined": "{{ ([('x' * 1000000)] * 2000) | join }}",
+    "JSON of a large list": "{{ ([messages] * 30000000) | tojson | length }}",
+    "lorem ipsum": "{{ lipsum(n=100000, min=10000, max=10001) }}",
+    # broken
+    "never closed": "{{ messages",
+    "block never closed": "{% for m in messages %}{{ m }}",
+    "end without a beginning": "{% endfor %}",
+    "filter that is not there": "{{ messages | nothing_like_it }}",
+    "test that is not there": "{{ messages is nothing_like_it }}",
+    "undefined name's attribute": "a\n{{ nothing.at.all }}",
+    "undefined name called": "a\n{{ nothing() }}",
+    "division by nothing": "{{ 1 / 0 }}",
+    "text plus number": "{{ 'a' + 1 }}",
+    "raises": "{{ raise_exception('on purpose') }}",
+    "brackets nested too deeply": "{{ " + "(" * _NESTED + "1" + ")" * _NESTED + " }}",
+    "lists nested too deeply": "{{ " + "[" * _NESTED + "]" * _NESTED + " }}",
+    "blocks nested too deeply": "{% if true %}" * _NESTED + "x" + "{% endif %}" * _NESTED,
+}
+
+# Every one of these must be refused or stopped by Go's text/template.
+GO: dict[str, str] = {
+    "range over a billion": "{{ range 1000000000000 }}{{ end }}{{ .Messages }}",
+    "ranges in ranges": "{{ range 1000000 }}{{ range 1000000 }}{{ range 1000000 }}{{ end }}{{ end }}{{ end }}{{ .Messages }}",
+    "template that calls itself": '{{ define "x" }}{{ template "x" . }}{{ end }}{{ template "x" . }}{{ .Messages }}',
+    "two templates that call each other": '{{ define "x" }}{{ template "y" . }}{{ end }}{{ define "y" }}{{ template "x" . }}{{ end }}{{ template "x" . }}{{ .Messages }}',
+    "template that calls itself twice": '{{ define "x" }}{{ template "x" . }}{{ template "x" . }}{{ end }}{{ template "x" . }}{{ .Messages }}',
+    "output without an end": '{{ range 100000000 }}{{ printf "%1000000d" 1 }}{{ end }}{{ .Messages }}',
+    "text that grows": '{{ $t := "x" }}{{ range 60 }}{{ $t = printf "%s%s" $t $t }}{{ end }}{{ $t }}{{ .Messages }}',
+    "index out of bounds": "{{ index .Messages 99 }}",
+    "slice out of bounds": "{{ slice .Messages 5 9 }}",
+    "field that is not there": "{{ range .Messages }}{{ .Nope }}{{ end }}",
+    "function that is not there": "{{ .Messages }}{{ nothing 1 }}",
+    "method of a value": "{{ range .Messages }}{{ .String }}{{ end }}",
+    "call of no function": "{{ call .Messages }}",
+    "never closed": "{{ .Messages",
+    "range never closed": "{{ range .Messages }}{{ . }}",
+    "end without a beginning": "{{ .Messages }}{{ end }}",
+    "template that is not there": '{{ .Messages }}{{ template "nothing" . }}',
+    "brackets nested too deeply": "{{ .Messages }}{{ " + "(" * 100_000 + "1" + ")" * 100_000 + " }}",
+    "number too large": "{{ .Messages }}{{ 99999999999999999999999999 }}",
+    "comparison of unlike things": "{{ .Messages }}{{ lt 1 `a` }}",
+}
