@@ -22,6 +22,8 @@ _HOMES = {
     "Environment": "workbench.environment",
     "Trace": "workbench.trace",
     "trace": "workbench.trace",
+    "Renders": "workbench.compare.renders",
+    "side_by_side": "workbench.renders",
     "Host": "workbench.runtime.host",
     "Header": "workbench.gguf.header",
     "WorkbenchError": "workbench.errors",

@@ -61,7 +61,20 @@ def test_a_library_stays_in_its_room(library, rooms):
 
 
 # Rooms in the order in which data walks through them: none imports one that stands behind it.
-ORDER = ["gguf", "sampling", "engines", "runtime", "parsers", "trace.py", "damage", "views", "widgets", "cli"]
+ORDER = [
+    "gguf",
+    "sampling",
+    "engines",
+    "runtime",
+    "parsers",
+    "compare",
+    "renders.py",
+    "trace.py",
+    "damage",
+    "views",
+    "widgets",
+    "cli",
+]
 
 
 def test_imports_run_one_way():

@@ -6,7 +6,7 @@ The spans in the JSON say for every character where it came from.
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workbench.cli.output import (
     DONE,
@@ -19,10 +19,10 @@ from workbench.cli.output import (
     unknown_fields,
 )
 from workbench.cli.stack import add_request, add_stack, read_request, read_setup
-from workbench.errors import WorkbenchError
 from workbench.setup import ENGINE_NAMES, Setup
 
 if TYPE_CHECKING:
+    from workbench.compare.renders import Renders
     from workbench.conversation import Conversation
     from workbench.engines import Template
     from workbench.stages import Rendered
@@ -59,17 +59,35 @@ def run(arguments: argparse.Namespace) -> int:
     engine = arguments.engine if arguments.engine != ALL else None
     setup = read_setup(arguments, template=arguments.template, engine=engine)
     template = resolve_template(setup, read_header(setup.model) if setup.model else None)
-    renders, absent = _render_all(conversation, template, setup, every=arguments.engine == ALL)
+    every = arguments.engine == ALL
+    found = _render(conversation, template, setup, every=every)
     if arguments.json:
-        facts = {"renders": [rendered.to_dict() for rendered in renders], "not_evaluated": absent}
         more = {"template": {"label": template.label}, "unknown_fields": conversation.unknown_fields}
-        print_json(more | facts)
+        print_json(more | found.to_dict())
     else:
         print_lines(unknown_fields(conversation))
-        for rendered in renders:
+        for rendered in found.renders:
             print_lines(describe(rendered))
-        print_lines(f"{item['engine']}: not evaluated, {item['reason']}" for item in absent)
-    return RESULT_IS_ERROR if any(rendered.error for rendered in renders) else DONE
+        print_lines(f"{item.engine}: not evaluated, {item.reason}" for item in found.absent)
+        print_lines(compared(found) if every else [])
+    return RESULT_IS_ERROR if any(rendered.error for rendered in found.renders) else DONE
+
+
+def compared(found: Renders) -> list[str]:
+    """Which engines agree, and where each other text parts from the first."""
+    lines = [heading("Compared", f"{len(found.renders)} engines")]
+    first = found.groups[0][0] if found.groups else ""
+    for group in found.groups:
+        where = found.first_difference(first, group[0])
+        said = (
+            "no text"
+            if found[group[0]].text is None
+            else "the first text"
+            if where is None
+            else (f"parts at character {where.offset}, line {where.line}: {where.a[:24]!r} became {where.b[:24]!r}")
+        )
+        lines.append(f"  {', '.join(group)}: {said}")
+    return lines
 
 
 def describe(rendered: Rendered, elapsed_ms: float | None = None) -> list[str]:
@@ -90,19 +108,13 @@ def describe(rendered: Rendered, elapsed_ms: float | None = None) -> list[str]:
     return lines + [f"  note: {note}" for note in rendered.notes]
 
 
-def _render_all(
-    conversation: Conversation, template: Template, setup: Setup, *, every: bool
-) -> tuple[list[Rendered], list[dict[str, Any]]]:
-    """The renders, and for "all" the engines that are not there, each with the reason."""
+def _render(conversation: Conversation, template: Template, setup: Setup, *, every: bool) -> Renders:
+    """What the setup's engine writes, or every engine with those that are not there and why."""
+    from workbench.compare.renders import Renders
     from workbench.engines import render
+    from workbench.renders import render_all
 
     choice = setup.effective()["template"]
-    if not every:
-        return [render(conversation, template, engine=choice["engine"], clock=choice["clock"])], []
-    renders, absent = [], []
-    for name in ENGINE_NAMES:
-        try:
-            renders.append(render(conversation, template, engine=name, clock=choice["clock"]))
-        except WorkbenchError as error:
-            absent.append({"engine": name, "reason": str(error)})
-    return renders, absent
+    if every:
+        return render_all(conversation, template, clock=choice["clock"])
+    return Renders((render(conversation, template, engine=choice["engine"], clock=choice["clock"]),))

@@ -63,7 +63,7 @@ class LlamaServer:
         if job.template.adds_bos:
             notes.append("the file asks for BOS: where the template writes it too, the server takes it off again")
         if job.clock and "strftime_now" in text:
-            notes.append("not evaluated: the time asked for; strftime_now tells the server's own time")
+            notes.append("not evaluated: another time; strftime_now tells the server's own, whatever is asked for")
         found = rendered(self, reply, Job(job.conversation, job.template), notes)
         return origins_by(found, job, Template(text, (), job.template.special_tokens), clock, reply.plain, cancel)
 

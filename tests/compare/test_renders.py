@@ -1,0 +1,74 @@
+"""Which engines agree, from hand-made renders; and all engines on real templates."""
+
+from __future__ import annotations
+
+import json
+
+from workbench.compare.renders import Absent, Renders
+from workbench.renders import side_by_side
+from workbench.setup import ENGINE_NAMES, Setup, TemplateChoice
+from workbench.stages import Rendered, RenderError
+
+MADE = Renders(
+    (
+        Rendered("transformers", "1", "a b\nc"),
+        Rendered("llama.cpp", "2", "a x\nc", rewrites=('messages[0].content: null became ""',)),
+        Rendered("llama-cpp-python", "3", "a b\nc"),
+        Rendered("llama-server", "4", None, RenderError("HTTP 400", "no <b>", None)),
+    ),
+    (Absent("ollama", "it needs something"),),
+    (("transformers", (1, 2)), ("llama.cpp", (1, 2))),
+)
+ASK = {"messages": [{"role": "user", "content": "Hi <b>"}]}
+
+
+def test_engines_with_the_same_text_stand_together() -> None:
+    assert MADE.groups == (("transformers", "llama-cpp-python"), ("llama.cpp",), ("llama-server",))
+    assert not MADE.agree
+    assert MADE.first_difference("transformers", "llama.cpp").offset == 2
+    assert MADE.differences("transformers", "llama.cpp") == ((2, 3, 2, 3),)
+    assert MADE.differences("transformers", "llama-server") == ()
+    assert MADE.same_ids("transformers", "llama.cpp") is True
+    assert MADE.same_ids("transformers", "llama-cpp-python") is None
+
+
+def test_the_same_facts_in_every_form() -> None:
+    facts = MADE.to_dict()
+    assert [item["engine"] for item in facts["renders"]] == [
+        "transformers",
+        "llama.cpp",
+        "llama-cpp-python",
+        "llama-server",
+    ]
+    assert facts["not_evaluated"] == [{"engine": "ollama", "reason": "it needs something"}]
+    assert facts["differences"][0]["engines"] == ["transformers", "llama.cpp"]
+    assert facts["differences"][0]["first"]["offset"] == 2
+    json.dumps(facts)
+    assert list(MADE.to_frame()["group"]) == [1, 2, 1, 3]
+    assert "transformers = llama-cpp-python" in repr(MADE)
+
+
+def test_the_view_shows_each_text_once_and_escapes() -> None:
+    shown = MADE._repr_html_()
+    assert "2 different texts" in shown
+    assert "no &lt;b&gt;" in shown
+    assert "<b>" not in shown.replace("<b>Rewritten", "").replace("<b>Not evaluated", "").replace("<b>Note", "")
+    assert "part from transformers at character 2, line 1; same ids" in shown
+
+
+def test_every_engine_on_a_template_of_a_setup() -> None:
+    chatml = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+    chatml += "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    found = side_by_side(ASK, Setup(template=TemplateChoice("text:" + chatml)))
+    assert [rendered.engine for rendered in found.renders] == list(ENGINE_NAMES)
+    assert found.agree, found.groups
+    assert found["transformers"].text == "<|im_start|>user\nHi <b><|im_end|>\n<|im_start|>assistant\n"
+
+
+def test_one_time_for_all_engines() -> None:
+    found = side_by_side(
+        ASK,
+        Setup(template=TemplateChoice("text:{{ strftime_now('%H:%M:%S.%f') }}")),
+        engines=("transformers", "llama-cpp-python"),
+    )
+    assert found.agree, found.groups

@@ -1,0 +1,1 @@
+"""Two or more values of one stage -> what differs."""

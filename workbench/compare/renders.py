@@ -1,0 +1,98 @@
+"""One request as several engines wrote it: which agree, and where the others part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from workbench.compare.text import Difference, FirstDifference, differences, first_difference
+from workbench.stages import Rendered
+from workbench.values import Value
+
+
+class Absent(NamedTuple):
+    """An engine that was not evaluated, and why."""
+
+    engine: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Renders(Value):
+    """The same request, each as one engine wrote it, in the order of the engines.
+
+    `ids`: token ids by engine where they were asked for: two texts can have the same ids.
+    """
+
+    renders: tuple[Rendered, ...]
+    absent: tuple[Absent, ...] = ()
+    ids: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    def __getitem__(self, engine: str) -> Rendered:
+        found = next((rendered for rendered in self.renders if rendered.engine == engine), None)
+        if found is None:
+            raise KeyError(engine)
+        return found
+
+    @property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """The engines that wrote the same text together, in order; one that wrote none stands alone."""
+        found: dict[Any, list[str]] = {}
+        for rendered in self.renders:
+            key = rendered.text if rendered.text is not None else (rendered.engine,)
+            found.setdefault(key, []).append(rendered.engine)
+        return tuple(tuple(engines) for engines in found.values())
+
+    @property
+    def agree(self) -> bool:
+        """Whether all that rendered wrote the same text."""
+        return len({rendered.text for rendered in self.renders}) <= 1
+
+    def differences(self, a: str, b: str) -> tuple[Difference, ...]:
+        """What differs between the texts of two engines; empty where one of them wrote none."""
+        one, other = self[a].text, self[b].text
+        return differences(one, other) if one is not None and other is not None else ()
+
+    def first_difference(self, a: str, b: str) -> FirstDifference | None:
+        """Where the texts of two engines part, None where they are equal or one wrote none."""
+        one, other = self[a].text, self[b].text
+        return first_difference(one, other) if one is not None and other is not None else None
+
+    def same_ids(self, a: str, b: str) -> bool | None:
+        """Whether two engines' texts have the same token ids; None where they were not asked for."""
+        ids = dict(self.ids)
+        return ids[a] == ids[b] if a in ids and b in ids else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{renders, not_evaluated, groups, differences}`; each difference to the first group's text."""
+        return {
+            "renders": [rendered.to_dict() for rendered in self.renders],
+            "not_evaluated": [{"engine": item.engine, "reason": item.reason} for item in self.absent],
+            "groups": [list(group) for group in self.groups],
+            "differences": [self._difference(group[0]) for group in self.groups[1:]],
+        }
+
+    def _difference(self, engine: str) -> dict[str, Any]:
+        first = self.groups[0][0]
+        where = self.first_difference(first, engine)
+        found = {"engines": [first, engine], "first": where._asdict() if where else None}
+        return found | {"count": len(self.differences(first, engine)), "same_ids": self.same_ids(first, engine)}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        group_of = {engine: number for number, group in enumerate(self.groups, 1) for engine in group}
+        first = self.groups[0][0] if self.renders else ""
+        return [
+            {
+                "engine": rendered.engine,
+                "version": rendered.version,
+                "group": group_of[rendered.engine],
+                "characters": len(rendered.text) if rendered.text is not None else None,
+                "first difference": where.offset if (where := self.first_difference(first, rendered.engine)) else None,
+                "error": rendered.error.message if rendered.error else None,
+            }
+            for rendered in self.renders
+        ]
+
+    def __repr__(self) -> str:
+        groups = "; ".join(" = ".join(group) for group in self.groups)
+        return f"Renders({groups}{f'; {len(self.absent)} not evaluated' if self.absent else ''})"

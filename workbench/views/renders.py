@@ -1,0 +1,97 @@
+"""One request as several engines wrote it: who agrees, the first difference, then all of them."""
+
+from __future__ import annotations
+
+import html
+
+from workbench.compare.renders import Renders
+from workbench.compare.text import Difference
+from workbench.stages import Rendered
+from workbench.views import rendered as one
+from workbench.views.html import code, cut, escape, fold, heading, mark, notes, table, visible, wrong
+from workbench.views.palette import GOOD, MONO, WRONG
+
+LIMIT_CHARACTERS = 20_000
+LIMIT_DIFFERENCES = 400
+
+
+def view(value: Renders) -> str:
+    """A table of the engines, each other text against the first one, and the first text by origin."""
+    parts = [heading("The same request by each engine", _verdict(value)), _engines(value)]
+    if value.groups:
+        first = value.groups[0][0]
+        parts += [_against(value, first, group) for group in value.groups[1:]]
+        if value[first].text is not None:
+            parts.append(fold(f"The text of {_names(value.groups[0])}, by origin", _whole(value[first])))
+    for found in value.renders:
+        parts.append(notes([f"{found.engine}: {rewrite}" for rewrite in found.rewrites], "Rewritten"))
+    parts += [notes([f"{item.engine}: {item.reason}" for item in value.absent], "Not evaluated")]
+    said = [f"{found.engine}: {note}" for found in value.renders for note in found.notes]
+    return "".join(parts) + (fold(f"What the engines say ({len(said)})", notes(said)) if said else "")
+
+
+def _verdict(value: Renders) -> str:
+    written = [group for group in value.groups if value[group[0]].text is not None]
+    if not written:
+        return "none wrote a text"
+    if len(written) == 1:
+        return f"all {len(written[0])} that wrote a text agree"
+    return f"{len(written)} different texts"
+
+
+def _names(group: tuple[str, ...]) -> str:
+    return ", ".join(group[:-1]) + " and " + group[-1] if len(group) > 1 else group[0]
+
+
+def _engines(value: Renders) -> str:
+    rows = []
+    for number, group in enumerate(value.groups, 1):
+        for engine in group:
+            found = value[engine]
+            said = one.error_words(found) if found.error else f"{len(found.text or ''):,} characters"
+            rows.append(
+                [escape(str(number) if found.error is None else "–"), escape(engine), escape(said), code(found.version)]
+            )
+    return table(("text", "engine", "wrote", "version"), rows)
+
+
+def _against(value: Renders, first: str, group: tuple[str, ...]) -> str:
+    """Another text beside the first, or the error of its engine."""
+    found = value[group[0]]
+    if found.error is not None or found.text is None:
+        return heading(_names(group)) + wrong(one.error_words(found))
+    where = value.first_difference(first, group[0])
+    if where is None:
+        return ""
+    said = f"{_names(group)} part from {first} at character {where.offset:,}, line {where.line}"
+    same = value.same_ids(first, group[0])
+    said += "" if same is None else "; same ids" if same else "; other ids"
+    rows = [
+        [escape(engine), code(where.before) + mark(visible(text) or "∅", pair)]
+        for engine, text, pair in ((first, where.a, WRONG), (group[0], where.b, GOOD))
+    ]
+    changes = value.differences(first, group[0])
+    inside = marked(value[first].text or "", found.text, changes)
+    return heading(said) + table(("", "first difference"), rows) + fold(f"All differences ({len(changes):,})", inside)
+
+
+def marked(a: str, b: str, changes: tuple[Difference, ...]) -> str:
+    """Text `a` with what is only in it and what is only in `b` marked, white space and control characters visible."""
+    parts, at = [], 0
+    for change in changes[:LIMIT_DIFFERENCES]:
+        parts.append(html.escape(visible(a[at : change.start_a])))
+        at = change.end_a
+        if gone := a[change.start_a : change.end_a]:
+            parts.append(mark(visible(gone, spaces=True), WRONG, "only in the first", "text-decoration:line-through"))
+        if new := b[change.start_b : change.end_b]:
+            parts.append(mark(visible(new, spaces=True), GOOD, "only in the second"))
+    rest = a[at:] if len(changes) <= LIMIT_DIFFERENCES else ""
+    parts.append(html.escape(visible(rest[:LIMIT_CHARACTERS])))
+    box = f"{MONO};font-size:13px;line-height:1.6;white-space:pre-wrap;overflow-wrap:anywhere"
+    left = cut(min(len(changes), LIMIT_DIFFERENCES), len(changes), "differences")
+    left += cut(min(len(rest), LIMIT_CHARACTERS), len(rest), "characters")
+    return f'<div style="{box}">{"".join(parts)}</div>{left}'
+
+
+def _whole(found: Rendered) -> str:
+    return one.legend(found) + one.text(found)
