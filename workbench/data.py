@@ -66,6 +66,12 @@ def requests() -> dict[str, Path]:
     return {path.stem: path for path in sorted(_shipped("requests", "data/requests").glob("*.json"))}
 
 
+def templates() -> dict[str, Path]:
+    """The templates of well-known chat formats, broken ones as `broken/NAME`: name -> path of a Jinja file."""
+    folder = _shipped("templates", "data/templates")
+    return {str(path.relative_to(folder).with_suffix("")): path for path in sorted(folder.rglob("*.jinja"))}
+
+
 def notebooks() -> Path:
     """The folder with the starter notebooks as shipped: read it, copy it, do not write to it."""
     return _shipped("notebooks", "notebooks")

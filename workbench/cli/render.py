@@ -34,6 +34,7 @@ examples:
   workbench render request.json --model model.gguf
   workbench render request.json --template chat_template.jinja --date 2024-07-26 --json
   workbench render hello --model demo --engine all
+  workbench render tools --template llama-3
 """
 
 
@@ -41,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's own arguments."""
     add_request(parser)
     add_stack(parser)
-    parser.add_argument("--template", metavar="F", help="a Jinja template's file in place of the model's own")
+    parser.add_argument(
+        "--template",
+        metavar="F",
+        help="a template in place of the model's own: a file, or the name of a well-known format such as chatml",
+    )
     parser.add_argument(
         "--engine",
         choices=(*ENGINE_NAMES, ALL),

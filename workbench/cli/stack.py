@@ -55,7 +55,7 @@ def read_setup(arguments: argparse.Namespace, *, template: str | None = None, en
     setup = Setup.from_file(arguments.setup) if arguments.setup else Setup()
     changes = {
         "model": model_path(arguments.model) if arguments.model else None,
-        "template.source": f"file:{template}" if template else None,
+        "template.source": f"file:{template_path(template)}" if template else None,
         "template.clock": arguments.date,
         "template.engine": engine,
     }
@@ -64,6 +64,15 @@ def read_setup(arguments: argparse.Namespace, *, template: str | None = None, en
         accepted = "--model M, --template F or --setup S" if "template" in arguments else "--model M or --setup S"
         raise BadRequest("no model was named", f"accepted is {accepted}", "for a first try: --model demo")
     return setup
+
+
+def template_path(given: str) -> str:
+    """A template's path; the name of a well-known format is that format's unless a file has the name."""
+    if os.path.isfile(given):  # noqa: PTH113  # see above
+        return given
+    from workbench.data import templates
+
+    return str(templates().get(given, given))
 
 
 def model_path(given: str) -> str:
