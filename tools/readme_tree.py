@@ -30,6 +30,8 @@ GIVEN = {
     "binder/postBuild": "installs the package and the demo model there",
     "constraints.txt": "the exact versions that the tests ran with",
     "data/requests/": "sample chat requests, each a shape that has broken a template",
+    "data/templates/": "chat templates of well-known formats, and broken ones for teaching",
+    "workbench/engines/ollama_go/go.mod": "the Go module; it needs the standard library only",
     "data/toolsmith/default.jinja": "the chat template for plain talk, which knows nothing of tools",
     "data/toolsmith/tokenizer.json": "the trained tokenizer",
     "data/toolsmith/tool_use.jinja": "the chat template for tools, calls and their results",
@@ -40,7 +42,7 @@ GIVEN = {
     "pyproject.toml": "the package, its extras, and every check's settings with its reasons",
     "workbench/py.typed": "tells type checkers that the package is typed",
 }
-FOLDED = ("data/requests/", "docs/")
+FOLDED = ("data/requests/", "data/templates/", "docs/")
 
 
 def main() -> int:

@@ -1,3 +1,5 @@
+// What a template sees of a request: messages, tools and calls, and how they print.
+
 package main
 
 import (
