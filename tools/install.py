@@ -122,7 +122,7 @@ def install_packages(stamps: dict[str, str]) -> None:
 
 def build_ollama() -> None:
     """The engine `ollama`, compiled by the package's own means; without it everything else works."""
-    command = [str(PYTHON), "-m", "workbench.engines.ollama_build"]
+    command = [str(PYTHON), "-m", "workbench.ollama_engine"]
     if subprocess.run([*command, "--there"], check=False, capture_output=True).returncode == 0:
         return
     say("compiling the engine ollama with Go, half a minute (75 MB are fetched and not kept)")

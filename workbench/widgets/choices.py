@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from workbench.conversation import Conversation
+from workbench.data import templates
 from workbench.errors import BadRequest, WorkbenchError
 from workbench.setup import Sampling, Setup
 
 TEMPLATES = ("model", "file", "text")
+FORMAT = "format:"
 ADD_SPECIAL = {"auto": "auto", "add": True, "leave": False}
 UNTIL = ("tokens", "scores", "parsed")
 WHOLE_NUMBERS = ("seed", "top_k", "repeat_last_n", "max_tokens")
@@ -22,6 +24,7 @@ class Choices:
     """Everything that the controls hold, exactly as typed: wrong input stays until the user corrects it.
 
     `model` and `request` name an entry of the lists (a path, a sample's name), "" for what was typed;
+    `template` is one of `TEMPLATES`, or `FORMAT` and the name of a well-known format;
     `base` is the setup that was given, whose other knobs stay.
     """
 
@@ -32,6 +35,7 @@ class Choices:
     template: str = "model"
     template_path: str = ""
     template_text: str = ""
+    engine: str = "transformers"
     add_special: str = "auto"
     parse_special: bool = True
     until: str = "parsed"
@@ -58,6 +62,7 @@ class Choices:
             raise BadRequest("no model is chosen", "accepted is a GGUF file's path", "pick one or type its path")
         changes: dict[str, Any] = {
             "template.source": self._template_source(),
+            "template.engine": self.engine,
             "tokenizer.add_special": ADD_SPECIAL[self.add_special],
             "tokenizer.parse_special": bool(self.parse_special),
         }
@@ -82,6 +87,12 @@ class Choices:
         return conversation, attempt("settings", self.setup), errors
 
     def _template_source(self) -> str:
+        if self.template.startswith(FORMAT):
+            name = self.template.removeprefix(FORMAT)
+            path = templates().get(name)
+            if path is None:
+                raise BadRequest(f"there is no format {name!r}", f"accepted are {', '.join(templates())}")
+            return f"file:{path}"
         if self.template == "file":
             if not self.template_path.strip():
                 raise BadRequest("no template file is named", "accepted is a path", "type it beside the list")
@@ -102,6 +113,7 @@ def of_setup(setup: Setup) -> dict[str, Any]:
     values: dict[str, Any] = {
         "model": setup.model or "",
         "template": kind,
+        "engine": effective["template"]["engine"],
         "add_special": next(name for name, meaning in ADD_SPECIAL.items() if meaning is add or meaning == add),
         "parse_special": effective["tokenizer"]["parse_special"],
         "sampling": tuple((name, str(value)) for name, value in setup.to_dict().get("sampling", {}).items()),

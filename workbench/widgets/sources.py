@@ -6,16 +6,17 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from workbench import data
 from workbench.conversation import Conversation
-from workbench.engines import resolve_template
+from workbench.engines import ENGINES, resolve_template
 from workbench.errors import WorkbenchError
 from workbench.gguf.header import read_header
 from workbench.setup import Setup
-from workbench.widgets.choices import Choices, of_setup
+from workbench.widgets.choices import FORMAT, Choices, of_setup
 
 FIRST_REQUEST = "hello"
 LEAST_REQUEST = '{"messages": [{"role": "user", "content": "Hello"}]}'
@@ -34,7 +35,8 @@ class Sources:
         return {
             "model": [*((path, Path(path).name) for path in self.models), ("", "another file…")],
             "request": [*((name, name) for name in self.requests), ("", "your own")],
-            "template": [("model", "the model's own"), ("file", "a file"), ("text", "edited here")],
+            "template": [("model", "the model's own"), ("file", "a file"), ("text", "edited here"), *_formats()],
+            "engine": _engines(),
             "add_special": [("auto", "as llama-server does"), ("add", "always add"), ("leave", "never add")],
             "until": [("tokens", "tokens"), ("scores", "scores"), ("parsed", "the answer")],
         }
@@ -102,6 +104,21 @@ def _encodes(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+@cache
+def _formats() -> tuple[tuple[str, str], ...]:
+    """The well-known formats, broken ones behind the others."""
+    names = sorted(data.templates(), key=lambda name: (name.startswith("broken/"), name))
+    return tuple((FORMAT + name, name.replace("broken/", "broken: ")) for name in names)
+
+
+def _engines() -> list[tuple[str, str]]:
+    """The template engines, with a word at those that cannot run here."""
+    return [
+        (engine.name, engine.name if engine.missing() is None else f"{engine.name} (not installed)")
+        for engine in ENGINES
+    ]
 
 
 def _found() -> list[str]:

@@ -24,6 +24,7 @@ class Controls {
       this.labelled("Model", this.select("model", "model"), modelPath, this.error("model")),
       this.labelled("Request", this.select("request", "request"), this.fold("request_text", "Edit request")),
       this.labelled("Template", this.select("template", "template"), templatePath, this.fold("template_text", "Edit template")),
+      this.labelled("Engine", this.select("engine", "template engine")),
       this.labelled("Up to", this.select("until", "run up to")));
   }
 
