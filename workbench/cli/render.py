@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print_lines(unknown_fields(conversation))
         for rendered in found.renders:
-            print_lines(describe(rendered))
+            print_lines(describe(rendered, conversation))
         print_lines(f"{item.engine}: not evaluated, {item.reason}" for item in found.absent)
         print_lines(compared(found) if every else [])
     return RESULT_IS_ERROR if any(rendered.error for rendered in found.renders) else DONE
@@ -95,8 +95,11 @@ def compared(found: Renders) -> list[str]:
     return lines
 
 
-def describe(rendered: Rendered, elapsed_ms: float | None = None) -> list[str]:
-    """A render as lines of text: its facts, the prompt itself, where its characters came from."""
+def describe(rendered: Rendered, conversation: Conversation, elapsed_ms: float | None = None) -> list[str]:
+    """A render as lines of text: its facts, the prompt itself, where its characters came from, what is not in it."""
+    from workbench.compare.reach import reach
+    from workbench.views.reach import missing_words
+
     if rendered.error:
         error = rendered.error
         where = f" at line {error.line}" + (f" column {error.column}" if error.column else "") if error.line else ""
@@ -109,6 +112,8 @@ def describe(rendered: Rendered, elapsed_ms: float | None = None) -> list[str]:
         source = span.path or span.origin
         by_source[source] = by_source.get(source, 0) + span.end - span.start
     lines += table([(source, "characters", count) for source, count in by_source.items()], indent="    ")
+    goes = reach(conversation, rendered)
+    lines += [f"  not in the prompt: {words}" for words in missing_words(goes)] if goes is not None else []
     lines += [f"  rewritten before rendering: {rewrite}" for rewrite in rendered.rewrites]
     return lines + [f"  note: {note}" for note in rendered.notes]
 

@@ -79,7 +79,7 @@ def describe(result: Trace) -> list[str]:
     elapsed = result.elapsed_ms.value()
     lines = unknown_fields(result.conversation)
     if result.rendered is not None:
-        lines += render.describe(result.rendered, elapsed.get("rendered"))
+        lines += render.describe(result.rendered, result.conversation, elapsed.get("rendered"))
     if result.tokens is not None:
         lines += _tokens(result, elapsed)
     if result.generation is not None:

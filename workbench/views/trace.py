@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from workbench.compare import reach
 from workbench.views import conversation, environment, generation, parsed, rendered, scores, setup, tokens
+from workbench.views import reach as reach_view
 from workbench.views.error import log_lines
 from workbench.views.html import escape, fold, wrong
 
@@ -23,7 +25,9 @@ def view_with(value: Trace, pieces: Mapping[int, bytes]) -> str:
     known = {**pieces, **own_pieces(value)}
     parts = [fold(f"Messages · {len(value.conversation.messages)}", conversation.view(value.conversation))]
     if value.rendered is not None:
-        parts.append(fold(_title("Rendered", value, "rendered"), rendered.view(value.rendered), is_open=True))
+        goes = reach.reach(value.conversation, value.rendered, value.tokens)
+        content = rendered.view(value.rendered) + (reach_view.view(goes) if goes is not None else "")
+        parts.append(fold(_title("Rendered", value, "rendered"), content, is_open=True))
     if value.tokens is not None:
         parts.append(fold(_title("Tokens", value, "tokens"), tokens.view(value.tokens), is_open=True))
     if value.scores is not None and value.tokens is not None:

@@ -12,15 +12,17 @@ from typing import Any
 import ipywidgets
 import numpy as np
 
+from workbench.compare.reach import reach
 from workbench.conversation import Conversation
 from workbench.errors import BadFile, WorkbenchError
 from workbench.progress import Cancel
 from workbench.runtime.host import Host
 from workbench.setup import Setup
-from workbench.stages import Generation, Scores
+from workbench.stages import Generation, Rendered, Scores
 from workbench.trace import STAGES, Trace, trace
 from workbench.views import candidates, figures
 from workbench.views.candidates import Candidates
+from workbench.views.reach import missing_words
 from workbench.views.rendered import error_words
 from workbench.widgets import sources as listed
 from workbench.widgets.choices import Choices
@@ -29,7 +31,7 @@ from workbench.widgets.facts import controls, elapsed, trouble_of
 from workbench.widgets.jobs import Worker
 from workbench.widgets.outputs import CellOutputs
 from workbench.widgets.panes import StagePanes
-from workbench.widgets.payload import of_stage
+from workbench.widgets.payload import clean, of_stage
 from workbench.widgets.sources import Sources
 
 PROGRESS_EVERY_S = 0.1
@@ -218,7 +220,15 @@ class TraceExplorer:
                 self.panes.tell("stage", stamp=stamp, name=name, empty=True)
                 return
         sent = of_stage(name, value)
+        if name == "rendered":
+            sent.facts["notes"] += self._missing(value)
         self.panes.tell("stage", sent.buffers, stamp=stamp, name=name, facts=sent.facts, arrays=sent.arrays)
+
+    def _missing(self, value: Rendered) -> list[str]:
+        """What of the request that is shown is not in the prompt, in words."""
+        conversation = self.stages.get("messages")
+        goes = reach(conversation, value) if conversation is not None else None
+        return [clean(f"not in the prompt: {words}") for words in missing_words(goes)] if goes is not None else []
 
     def _progress(self, stamp: int, operation: str, done: int, total: int) -> None:
         now = time.monotonic()
