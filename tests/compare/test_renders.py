@@ -72,3 +72,13 @@ def test_one_time_for_all_engines() -> None:
         engines=("transformers", "llama-cpp-python"),
     )
     assert found.agree, found.groups
+
+
+def test_the_others_are_held_against_the_first_that_wrote_a_text() -> None:
+    failed = Rendered("transformers", "1", None, RenderError("TypeError", "no"))
+    made = Renders((failed, Rendered("llama.cpp", "2", "a"), Rendered("llama-server", "3", "b")))
+    assert made.base == "llama.cpp"
+    assert [item["engines"] for item in made.to_dict()["differences"]] == [["llama.cpp", "llama-server"]]
+    assert "part from llama.cpp" in made._repr_html_()
+    assert Renders((failed,)).to_dict()["differences"] == []
+    assert "none wrote a text" in Renders((failed,))._repr_html_()

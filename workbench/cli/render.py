@@ -81,9 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
 def compared(found: Renders) -> list[str]:
     """Which engines agree, and where each other text parts from the first."""
     lines = [heading("Compared", f"{len(found.renders)} engines")]
-    first = found.groups[0][0] if found.groups else ""
     for group in found.groups:
-        where = found.first_difference(first, group[0])
+        where = found.first_difference(found.base, group[0]) if found.base is not None else None
         said = (
             "no text"
             if found[group[0]].text is None

@@ -48,6 +48,11 @@ class Renders(Value):
         """Whether all that rendered wrote the same text."""
         return len({rendered.text for rendered in self.renders}) <= 1
 
+    @property
+    def base(self) -> str | None:
+        """The engine that the others are held against: the first that wrote a text, None for none."""
+        return next((rendered.engine for rendered in self.renders if rendered.text is not None), None)
+
     def differences(self, a: str, b: str) -> tuple[Difference, ...]:
         """What differs between the texts of two engines; empty where one of them wrote none."""
         one, other = self[a].text, self[b].text
@@ -64,30 +69,35 @@ class Renders(Value):
         return ids[a] == ids[b] if a in ids and b in ids else None
 
     def to_dict(self) -> dict[str, Any]:
-        """`{renders, not_evaluated, groups, differences}`; each difference to the first group's text."""
+        """`{renders, not_evaluated, groups, differences}`; each difference is to the text of `base`."""
         return {
             "renders": [rendered.to_dict() for rendered in self.renders],
             "not_evaluated": [{"engine": item.engine, "reason": item.reason} for item in self.absent],
             "groups": [list(group) for group in self.groups],
-            "differences": [self._difference(group[0]) for group in self.groups[1:]],
+            "differences": [self._difference(self.base, group[0]) for group in self.groups if self._other(group)],
         }
 
-    def _difference(self, engine: str) -> dict[str, Any]:
-        first = self.groups[0][0]
+    def _other(self, group: tuple[str, ...]) -> bool:
+        return self.base not in group and self[group[0]].text is not None
+
+    def _difference(self, first: str | None, engine: str) -> dict[str, Any]:
+        assert first is not None
         where = self.first_difference(first, engine)
         found = {"engines": [first, engine], "first": where._asdict() if where else None}
         return found | {"count": len(self.differences(first, engine)), "same_ids": self.same_ids(first, engine)}
 
     def _rows(self) -> list[dict[str, Any]]:
         group_of = {engine: number for number, group in enumerate(self.groups, 1) for engine in group}
-        first = self.groups[0][0] if self.renders else ""
+        first = self.base
         return [
             {
                 "engine": rendered.engine,
                 "version": rendered.version,
                 "group": group_of[rendered.engine],
                 "characters": len(rendered.text) if rendered.text is not None else None,
-                "first difference": where.offset if (where := self.first_difference(first, rendered.engine)) else None,
+                "first difference": where.offset
+                if first is not None and (where := self.first_difference(first, rendered.engine))
+                else None,
                 "error": rendered.error.message if rendered.error else None,
             }
             for rendered in self.renders

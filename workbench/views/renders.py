@@ -16,13 +16,12 @@ LIMIT_DIFFERENCES = 400
 
 
 def view(value: Renders) -> str:
-    """A table of the engines, each other text against the first one, and the first text by origin."""
+    """A table of the engines, each text against that of `base`, and that by origin."""
     parts = [heading("The same request by each engine", _verdict(value)), _engines(value)]
-    if value.groups:
-        first = value.groups[0][0]
-        parts += [_against(value, first, group) for group in value.groups[1:]]
-        if value[first].text is not None:
-            parts.append(fold(f"The text of {_names(value.groups[0])}, by origin", _whole(value[first])))
+    parts += [_against(value, value.base, group) for group in value.groups if value.base not in group]
+    if value.base is not None:
+        group = next(group for group in value.groups if value.base in group)
+        parts.append(fold(f"The text of {_names(group)}, by origin", _whole(value[value.base])))
     for found in value.renders:
         parts.append(notes([f"{found.engine}: {rewrite}" for rewrite in found.rewrites], "Rewritten"))
     parts += [notes([f"{item.engine}: {item.reason}" for item in value.absent], "Not evaluated")]
@@ -55,10 +54,10 @@ def _engines(value: Renders) -> str:
     return table(("text", "engine", "wrote", "version"), rows)
 
 
-def _against(value: Renders, first: str, group: tuple[str, ...]) -> str:
+def _against(value: Renders, first: str | None, group: tuple[str, ...]) -> str:
     """Another text beside the first, or the error of its engine."""
     found = value[group[0]]
-    if found.error is not None or found.text is None:
+    if found.text is None or first is None:
         return heading(_names(group)) + wrong(one.error_words(found))
     where = value.first_difference(first, group[0])
     if where is None:
@@ -67,7 +66,7 @@ def _against(value: Renders, first: str, group: tuple[str, ...]) -> str:
     same = value.same_ids(first, group[0])
     said += "" if same is None else "; same ids" if same else "; other ids"
     rows = [
-        [escape(engine), code(where.before) + mark(visible(text) or "∅", pair)]
+        [escape(engine), code(where.before) + mark(visible(text) or "∅", pair, extra=MONO)]
         for engine, text, pair in ((first, where.a, WRONG), (group[0], where.b, GOOD))
     ]
     changes = value.differences(first, group[0])
