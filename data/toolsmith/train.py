@@ -181,6 +181,7 @@ class Run:
 def work(rank: int, options: argparse.Namespace) -> None:
     """One worker from start to end; worker 0 prints, validates and saves."""
     torch.set_num_threads(1)
+    parent = os.getppid()
     place = (Path(options.out) / f"rendezvous-{os.getppid()}").resolve()
     dist.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=WORKERS)
     run = Run(rank, options)
@@ -189,7 +190,7 @@ def work(rank: int, options: argparse.Namespace) -> None:
     started = time.monotonic() - run.elapsed
     saved, losses = run.elapsed, []
     share = torch.zeros(1)
-    while share.item() < 1:
+    while share.item() < 1 and os.getppid() == parent:  # a worker outlives nobody
         losses.append(run.step(share.item()).item())
         run.elapsed = time.monotonic() - started
         share.fill_(run.elapsed / (60 * options.minutes))
