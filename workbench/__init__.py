@@ -24,6 +24,7 @@ _HOMES = {
     "trace": "workbench.trace",
     "Renders": "workbench.compare.renders",
     "side_by_side": "workbench.renders",
+    "agreement": "workbench.renders",
     "Host": "workbench.runtime.host",
     "Header": "workbench.gguf.header",
     "WorkbenchError": "workbench.errors",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench.compare.renders import Absent, Renders
+from workbench.compare.renders import Absent, Agreement, Renders
 
 if TYPE_CHECKING:
     from workbench.conversation import Conversation
@@ -66,3 +66,20 @@ def side_by_side(
     template = resolve_template(setup, read_header(setup.model) if setup.model else None)
     options.setdefault("clock", setup.effective()["template"]["clock"])
     return render_all(Conversation.of(request), template, **options)
+
+
+def agreement(
+    requests: Mapping[str, Conversation | dict[str, Any] | list[Any] | str | Path],
+    setup: Setup | str | Path,
+    *,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    **options: Any,
+) -> Agreement:
+    """`side_by_side` for each of `requests` (by name), as one table. Errors: those of `side_by_side`."""
+    found = []
+    for done, (name, request) in enumerate(requests.items()):
+        if progress is not None:
+            progress(name, done, len(requests))
+        found.append((name, side_by_side(request, setup, track=False, cancel=cancel, **options)))
+    return Agreement(tuple(found))

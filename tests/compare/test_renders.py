@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from workbench.compare.renders import Absent, Renders
-from workbench.renders import side_by_side
+from workbench.compare.renders import Absent, Agreement, Renders
+from workbench.renders import agreement, side_by_side
 from workbench.setup import ENGINE_NAMES, Setup, TemplateChoice
 from workbench.stages import Rendered, RenderError
 
@@ -82,3 +82,32 @@ def test_the_others_are_held_against_the_first_that_wrote_a_text() -> None:
     assert "part from llama.cpp" in made._repr_html_()
     assert Renders((failed,)).to_dict()["differences"] == []
     assert "none wrote a text" in Renders((failed,))._repr_html_()
+
+
+def test_a_table_over_several_requests() -> None:
+    made = Agreement(
+        (("one", MADE), ("two", Renders((Rendered("transformers", "1", "x"), Rendered("llama.cpp", "2", "x")))))
+    )
+    assert made.letters("one") == {
+        "transformers": "A",
+        "llama-cpp-python": "A",
+        "llama.cpp": "B",
+        "llama-server": "error",
+        "ollama": "not evaluated",
+    }
+    assert list(made.to_frame()["request"]) == ["one", "two"]
+    assert repr(made) == "Agreement(2 requests, all engines agree on 1)"
+    shown = made._repr_html_()
+    assert "no &lt;b&gt;" in shown
+    assert "it needs something" in shown
+
+
+def test_agreement_of_real_engines() -> None:
+    source = "text:{% for m in messages %}[{{ m.content }}]{% endfor %}"
+    asks = {
+        "plain": ASK,
+        "null": {"messages": [*ASK["messages"], {"role": "assistant", "content": None}, *ASK["messages"]]},
+    }
+    found = agreement(asks, Setup(template=TemplateChoice(source)), engines=("llama-cpp-python", "llama.cpp"))
+    assert set(found.letters("plain").values()) == {"A"}
+    assert found.letters("null") == {"llama-cpp-python": "A", "llama.cpp": "B"}

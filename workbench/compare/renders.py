@@ -106,3 +106,43 @@ class Renders(Value):
     def __repr__(self) -> str:
         groups = "; ".join(" = ".join(group) for group in self.groups)
         return f"Renders({groups}{f'; {len(self.absent)} not evaluated' if self.absent else ''})"
+
+
+@dataclass(frozen=True)
+class Agreement(Value):
+    """Several requests by each engine: which engines write the same text where; `requests` by name."""
+
+    requests: tuple[tuple[str, Renders], ...]
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """All engines that were asked, in order."""
+        every = [rendered.engine for _, found in self.requests for rendered in found.renders]
+        every += [item.engine for _, found in self.requests for item in found.absent]
+        return tuple(dict.fromkeys(every))
+
+    def letters(self, name: str) -> dict[str, str]:
+        """For each engine of a request the letter of its text (A is the first), `error` or `not evaluated`."""
+        found = dict(self.requests)[name]
+        letters: dict[str, str] = {}
+        written = 0
+        for group in found.groups:
+            failed = found[group[0]].text is None
+            letters |= dict.fromkeys(group, "error" if failed else _letter(written))
+            written += not failed
+        return letters | {item.engine: "not evaluated" for item in found.absent}
+
+    def to_dict(self) -> dict[str, Any]:
+        """`{requests: [{name, engines: {engine: letter}}]}`; for the texts see the single `Renders`."""
+        return {"requests": [{"name": name, "engines": self.letters(name)} for name, _ in self.requests]}
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [{"request": name, **self.letters(name)} for name, _ in self.requests]
+
+    def __repr__(self) -> str:
+        agree = sum(len(set(self.letters(name).values())) == 1 for name, _ in self.requests)
+        return f"Agreement({len(self.requests)} requests, all engines agree on {agree})"
+
+
+def _letter(number: int) -> str:
+    return chr(ord("A") + number) if number < 26 else str(number + 1)

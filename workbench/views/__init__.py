@@ -34,6 +34,7 @@ VIEWS: tuple[tuple[str, Callable[[Any], str]], ...] = (
     ("Setup", setup.view),
     ("Rendered", rendered.view),
     ("Renders", renders.view),
+    ("Agreement", renders.view_agreement),
     ("Reach", reach.view),
     ("Tokens", tokens.view),
     ("Scores", scores.view),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import html
 
-from workbench.compare.renders import Renders
+from workbench.compare.renders import Agreement, Renders
 from workbench.compare.text import Difference
 from workbench.stages import Rendered
 from workbench.views import rendered as one
 from workbench.views.html import code, cut, escape, fold, heading, mark, notes, table, visible, wrong
-from workbench.views.palette import GOOD, MONO, WRONG
+from workbench.views.palette import FAINT, GOOD, MONO, NOTE, WRONG
 
 LIMIT_CHARACTERS = 20_000
 LIMIT_DIFFERENCES = 400
@@ -27,6 +27,26 @@ def view(value: Renders) -> str:
     parts += [notes([f"{item.engine}: {item.reason}" for item in value.absent], "Not evaluated")]
     said = [f"{found.engine}: {note}" for found in value.renders for note in found.notes]
     return "".join(parts) + (fold(f"What the engines say ({len(said)})", notes(said)) if said else "")
+
+
+def view_agreement(value: Agreement) -> str:
+    """One row a request, one column an engine: the same letter is the same text."""
+    rows = []
+    for name, found in value.requests:
+        letters = value.letters(name)
+        shown = [_cell(letters.get(engine, ""), found, engine) for engine in value.engines]
+        rows.append([escape(name), *shown])
+    head = heading("Which engines agree", f"{len(value.requests)} requests; the same letter is the same text")
+    return head + table(("request", *value.engines), rows)
+
+
+def _cell(letter: str, found: Renders, engine: str) -> str:
+    why = next((item.reason for item in found.absent if item.engine == engine), "")
+    failed = next(
+        (one.error_words(rendered) for rendered in found.renders if rendered.engine == engine and rendered.error), ""
+    )
+    pair = FAINT if why else WRONG if failed else GOOD if letter == "A" else NOTE
+    return mark(letter, pair, why or failed, "padding:0 6px")
 
 
 def _verdict(value: Renders) -> str:
