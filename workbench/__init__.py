@@ -29,6 +29,7 @@ _HOMES = {
     "Header": "workbench.gguf.header",
     "WorkbenchError": "workbench.errors",
     "explore": "workbench.widgets",
+    "step_through": "workbench.widgets",
 }
 __all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - the names are the keys above, all texts
 
