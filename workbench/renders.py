@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +53,17 @@ def render_all(
 
 
 def side_by_side(
-    request: Conversation | dict[str, Any] | list[Any] | str | Path, setup: Setup | str | Path, **options: Any
+    request: Conversation | dict[str, Any] | list[Any] | str | Path,
+    setup: Setup | str | Path,
+    *,
+    tokens: bool | None = None,
+    **options: Any,
 ) -> Renders:
     """`render_all` for a request in any of its forms and a setup or a model's path; `options` are its own.
 
-    Errors: `WorkbenchError` where the request, the setup or the model's header cannot be read; `Cancelled`.
+    With `tokens` (None: where the setup has a model) each text is tokenised too, as the setup says: two texts
+    can have the same ids. Errors: `WorkbenchError` where the request, the setup or the model's header cannot be
+    read, or the vocabulary cannot be loaded; `Cancelled`.
     """
     from workbench.conversation import Conversation
     from workbench.engines import resolve_template
@@ -65,7 +73,22 @@ def side_by_side(
     setup = setup if isinstance(setup, Setup) else Setup(model=str(setup))
     template = resolve_template(setup, read_header(setup.model) if setup.model else None)
     options.setdefault("clock", setup.effective()["template"]["clock"])
-    return render_all(Conversation.of(request), template, **options)
+    found = render_all(Conversation.of(request), template, **options)
+    wanted = setup.model is not None if tokens is None else tokens
+    return with_ids(found, setup, cancel=options.get("cancel")) if wanted else found
+
+
+def with_ids(found: Renders, setup: Setup, *, cancel: Cancel | None = None) -> Renders:
+    """`found` with the token ids of each text. Errors: those of the host."""
+    from workbench.runtime.host import Host
+
+    ids: dict[str, tuple[int, ...]] = {}
+    texts = {rendered.text for rendered in found.renders if rendered.text is not None}
+    with contextlib.closing(Host(setup)) as host:
+        for text in texts:
+            ids[text] = tuple(host.tokenize(text, cancel=cancel).ids.tolist())
+    pairs = [(rendered.engine, ids[rendered.text]) for rendered in found.renders if rendered.text is not None]
+    return replace(found, ids=tuple(pairs))
 
 
 def agreement(
@@ -81,5 +104,5 @@ def agreement(
     for done, (name, request) in enumerate(requests.items()):
         if progress is not None:
             progress(name, done, len(requests))
-        found.append((name, side_by_side(request, setup, track=False, cancel=cancel, **options)))
+        found.append((name, side_by_side(request, setup, tokens=False, track=False, cancel=cancel, **options)))
     return Agreement(tuple(found))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from workbench.compare.renders import Absent, Agreement, Renders
+from workbench.data import requests
 from workbench.renders import agreement, side_by_side
 from workbench.setup import ENGINE_NAMES, Setup, TemplateChoice
 from workbench.stages import Rendered, RenderError
@@ -111,3 +114,12 @@ def test_agreement_of_real_engines() -> None:
     found = agreement(asks, Setup(template=TemplateChoice(source)), engines=("llama-cpp-python", "llama.cpp"))
     assert set(found.letters("plain").values()) == {"A"}
     assert found.letters("null") == {"llama-cpp-python": "A", "llama.cpp": "B"}
+
+
+@pytest.mark.model
+def test_ids_say_whether_a_difference_reaches_the_model(demo_model) -> None:
+    found = side_by_side(requests()["hello"], str(demo_model), engines=("transformers", "llama.cpp", "ollama"))
+    assert found.same_ids("transformers", "llama.cpp") is True
+    assert found.same_ids("transformers", "ollama") is False
+    assert len(dict(found.ids)["transformers"]) == 39
+    assert "39 tokens" in found._repr_html_()

@@ -121,9 +121,10 @@ def _render(conversation: Conversation, template: Template, setup: Setup, *, eve
     """What the setup's engine writes, or every engine with those that are not there and why."""
     from workbench.compare.renders import Renders
     from workbench.engines import render
-    from workbench.renders import render_all
+    from workbench.renders import render_all, with_ids
 
     choice = setup.effective()["template"]
     if every:
-        return render_all(conversation, template, clock=choice["clock"])
+        found = render_all(conversation, template, clock=choice["clock"])
+        return with_ids(found, setup) if setup.model else found
     return Renders((render(conversation, template, engine=choice["engine"], clock=choice["clock"]),))

@@ -64,10 +64,12 @@ def _names(group: tuple[str, ...]) -> str:
 
 def _engines(value: Renders) -> str:
     rows = []
+    ids = dict(value.ids)
     for number, group in enumerate(value.groups, 1):
         for engine in group:
             found = value[engine]
             said = one.error_words(found) if found.error else f"{len(found.text or ''):,} characters"
+            said += f", {len(ids[engine]):,} tokens" if engine in ids else ""
             rows.append(
                 [escape(str(number) if found.error is None else "–"), escape(engine), escape(said), code(found.version)]
             )
