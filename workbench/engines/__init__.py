@@ -30,7 +30,7 @@ def engine_named(name: str) -> Engine:
         raise CannotRun(f"there is no template engine {name!r}", f"available: {accepted}", "choose one of them")
     missing = engine.missing()
     if missing is not None:
-        raise CannotRun(f"the template engine {name!r} needs {missing}", "", f"install it: pip install {missing}")
+        raise CannotRun(f"the template engine {name!r} is not installed", "", f"install it: {missing}")
     return engine
 
 

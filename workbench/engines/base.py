@@ -32,7 +32,7 @@ class Engine(Protocol):
         ...
 
     def missing(self) -> str | None:
-        """What must be installed before it can run, in words; None where it can."""
+        """The command that installs what it needs, None where that is there."""
         ...
 
     def version(self) -> str:

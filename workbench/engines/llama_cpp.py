@@ -53,7 +53,7 @@ class LlamaCpp:
 
     def missing(self) -> str | None:
         """The extra that brings the module, where it is not installed."""
-        return None if find_spec("ggufdoctor") and find_spec("wasmtime") else "'gguf-workbench[engines]'"
+        return None if find_spec("ggufdoctor") and find_spec("wasmtime") else "pip install 'gguf-workbench[engines]'"
 
     def version(self) -> str:
         """The build of llama.cpp, and what runs it."""

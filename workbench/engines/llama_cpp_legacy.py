@@ -35,7 +35,7 @@ class LlamaCppLegacy:
 
     def missing(self) -> str | None:
         """llama-cpp-python, where it is not installed."""
-        return None if find_spec("llama_cpp") else "llama-cpp-python"
+        return None if find_spec("llama_cpp") else "pip install llama-cpp-python"
 
     def version(self) -> str:
         """Whose library it is."""

@@ -39,7 +39,7 @@ class LlamaCppPython:
 
     def missing(self) -> str | None:
         """The package, where it is not installed."""
-        return None if find_spec("llama_cpp") else "llama-cpp-python"
+        return None if find_spec("llama_cpp") else "pip install llama-cpp-python"
 
     def version(self) -> str:
         """The package's version and its engine's."""

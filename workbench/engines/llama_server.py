@@ -38,7 +38,7 @@ class LlamaServer:
 
     def missing(self) -> str | None:
         """The extra that brings the server, where it is not installed and none is named."""
-        return None if os.environ.get(URL) or find_spec("xllamacpp") else "'gguf-workbench[servers]'"
+        return None if os.environ.get(URL) or find_spec("xllamacpp") else "pip install 'gguf-workbench[servers]'"
 
     def version(self) -> str:
         """What runs; xllamacpp does not tell which build of llama.cpp it carries."""

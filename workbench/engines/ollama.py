@@ -39,8 +39,8 @@ class Ollama:
     def missing(self) -> str | None:
         """What is not there yet: the extra, or the compiled program."""
         if not (find_spec("ggufdoctor") and find_spec("wasmtime")):
-            return "'gguf-workbench[engines]'"
-        return None if module_path().exists() else f"its Go program, compiled once by: {HOW}"
+            return "pip install 'gguf-workbench[engines]'"
+        return None if module_path().exists() else HOW
 
     def version(self) -> str:
         """Whose rules, and what runs them."""

@@ -39,7 +39,7 @@ class Transformers:
 
     def missing(self) -> str | None:
         """jinja2, where it is not installed."""
-        return None if find_spec("jinja2") else "jinja2"
+        return None if find_spec("jinja2") else "pip install jinja2"
 
     def version(self) -> str:
         """Whose rules, and what runs them."""
