@@ -72,3 +72,10 @@ def test_a_parser_that_finds_no_calls_damages_a_right_answer():
 @pytest.mark.parametrize("text", ["```python\ndef f(x:\n```", "def f(x): return x", "```js\nf()\n```"])
 def test_code_that_is_no_python_does_not_parse(text):
     assert facts(task("code", CODE), text).code is False
+
+
+def test_values_are_equal_as_json_not_as_python_sees_them():
+    one = task("call", READ, CALLS[:1])
+    for wrong in ("3.0", "true"):
+        assert not facts(one, READ.replace(": 3}", f": {wrong}}}")).arguments
+    assert facts(one, READ.replace('{"path": "a.py", "n": 3}', '{"n": 3, "path": "a.py"}')).arguments

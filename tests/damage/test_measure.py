@@ -3,13 +3,14 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
 
 from tests.gguf import tiny
 from workbench.damage import measure, tasks
 from workbench.data import toolsmith
-from workbench.errors import BadFile, BadRequest, WorkbenchError
+from workbench.errors import BadFile, BadRequest, Cancelled, CannotRun, HostDied, WorkbenchError
 from workbench.gguf.header import read_header
 from workbench.progress import Cancel
 from workbench.setup import Setup
@@ -89,11 +90,11 @@ def test_a_cancel_ends_soon_with_what_is_there():
     cancel = Cancel()
 
     def progress(_what, done, _total):
-        if done == 5:
+        if done >= 5:
             cancel.set()
 
     found = measure(requests=200, progress=progress, cancel=cancel)
-    assert 5 <= len(found.outcomes) < 20
+    assert 5 <= len(found.outcomes) < 40
     assert found.notes == (f"cancelled after {len(found.outcomes)} of 200 requests",)
 
 
@@ -146,3 +147,113 @@ def test_the_number_of_hosts_and_the_order_are_no_input():
     some = tasks(12)
     forwards, backwards = measure(requests=some, hosts=1), measure(requests=some[::-1], hosts=2)
     assert forwards.outcomes == backwards.outcomes[::-1]
+
+
+def test_a_setup_that_cannot_run_is_an_error_and_no_damage(monkeypatch):
+    with pytest.raises(BadRequest, match="repeat_penalty"):
+        measure(setup(sampling={"repeat_penalty": 0}), requests=3)
+    monkeypatch.setattr("workbench.engines.ollama.find_spec", lambda _: None)
+    with pytest.raises(CannotRun, match="not installed"):
+        measure(setup(template={"engine": "ollama"}), requests=3)
+
+
+@pytest.mark.parametrize("given", [{"requests": ["a"]}, {"requests": 2.5}, {"hosts": 1.5}, {"requests": True}])
+def test_arguments_of_a_wrong_kind_are_one_sentence(given):
+    with pytest.raises(BadRequest, match="accepted"):
+        measure(**given)
+
+
+def test_the_seed_that_was_really_used_is_kept():
+    found = measure(setup(sampling={"temperature": 1.0, "seed": -1}), requests=2)
+    assert all(outcome.seed >= 0 for outcome in found.outcomes)
+    last = measure(setup(sampling={"temperature": 1.0, "seed": 2**32 - 2}), requests=3)
+    assert [outcome.seed for outcome in last.outcomes] == [2**32 - 2, 0, 1]
+
+
+def test_python_is_judged_whatever_the_parser_lists():
+    code = [task for task in tasks() if task.kind == "code"][:3]
+    assert measure(setup(parser="plain"), requests=code).figure("code parses").right == 3
+
+
+# How the hosts share the work, without a model: what a host does is told by its number.
+
+
+class FakeHost:
+    made = 0
+    deaths: tuple[int, ...] = ()  # numbers of hosts that die at every request
+    homeless: tuple[int, ...] = ()  # numbers of hosts that cannot load
+    slow_s = 0.01
+
+    def __init__(self, _setup):
+        self.number = FakeHost.made
+        FakeHost.made += 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def load(self, **_):
+        if self.number in self.homeless:
+            raise CannotRun("a second one does not fit")
+
+
+@pytest.fixture
+def fakes(monkeypatch):
+    from workbench.damage.judge import Facts
+    from workbench.damage.measure import _Measurement, _outcome
+
+    def answered(self, host, _number, task):
+        if host.number in host.deaths:
+            raise HostDied(signal="SIGKILL", exit_code=None, operation="generate", settings="{}", log=())
+        deadline = time.monotonic() + host.slow_s
+        while time.monotonic() < deadline:
+            if self._cancel.is_set():
+                raise Cancelled("stopped")
+            time.sleep(0.002)
+        return _outcome(task, Facts(True, None, None, None, None))
+
+    monkeypatch.setattr("workbench.runtime.host.Host", FakeHost)
+    monkeypatch.setattr(_Measurement, "_answered", answered)
+    monkeypatch.setattr(FakeHost, "made", 0)
+    return monkeypatch
+
+
+def test_a_host_that_dies_all_the_time_leaves_the_work_to_the_other(fakes):
+    fakes.setattr(FakeHost, "deaths", (0,))
+    found = measure(requests=40, hosts=2)
+    assert len(found.outcomes) == 40
+    assert all(outcome.facts.exact for outcome in found.outcomes)
+
+
+def test_when_every_host_has_died_the_rest_is_said_not_to_be_run(fakes):
+    fakes.setattr(FakeHost, "deaths", (0, 1))
+    found = measure(requests=40, hosts=2)
+    assert len(found.outcomes) == 40
+    assert not any(outcome.facts.exact for outcome in found.outcomes)
+    assert sum("not run" in outcome.why for outcome in found.outcomes) >= 30
+
+
+def test_a_second_host_that_cannot_be_had_is_a_note(fakes):
+    fakes.setattr(FakeHost, "homeless", (1,))
+    found = measure(requests=10, hosts=2)
+    assert all(outcome.facts.exact for outcome in found.outcomes)
+    assert found.notes == ("one of 2 hosts could not be had: a second one does not fit",)
+    fakes.setattr(FakeHost, "made", 0)
+    fakes.setattr(FakeHost, "homeless", (0, 1))
+    with pytest.raises(CannotRun, match="does not fit"):
+        measure(requests=10, hosts=2)
+
+
+def test_an_interrupt_stops_what_runs(fakes):
+    fakes.setattr(FakeHost, "slow_s", 60.0)
+    calls = []
+
+    def progress(*told):
+        calls.append(threading.current_thread())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure(requests=4, hosts=2, progress=progress)
+    assert calls == [threading.main_thread()]

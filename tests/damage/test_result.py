@@ -55,7 +55,7 @@ def test_paired_counts_who_lost_what():
 
 
 def test_the_same_twice_differs_in_nothing():
-    paired = damage([True, False] * 10).against(damage([True, False] * 10))
+    paired = damage([True, False] * 20).against(damage([True, False] * 20))
     assert all(change.p == 1.0 for change in paired.changes() if change.n > 1)
     assert not any(change.significant for change in paired.changes())
 

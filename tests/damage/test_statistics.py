@@ -62,3 +62,11 @@ def test_intervals_of_means_and_ratios_cover_what_they_should():
 def test_equal_values_differ_from_nothing():
     assert statistics.differs_from_zero([0.0] * 50) == 1.0
     assert statistics.differs_from_zero([1.0] * 50) == 0.0
+
+
+def test_few_pairs_of_unknown_spread_are_not_tested():
+    assert math.isnan(statistics.differs_from_zero([1e-7, 1e-7]))
+    source = random.Random(3)
+    for n in (statistics.FEWEST, 60):
+        false = sum(statistics.differs_from_zero([source.gauss(0, 1) for _ in range(n)]) < 0.01 for _ in range(2000))
+        assert false / 2000 < 0.022

@@ -6,6 +6,7 @@ Without arguments it measures toolsmith as shipped; with `--against` two setups 
 from __future__ import annotations
 
 import argparse
+import collections
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from workbench.damage import Damage, Paired
 
 NAME = "damage"
+MOST_REASONS = 5
 EXAMPLES = """\
 examples:
   workbench damage
@@ -34,7 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", metavar="M", help="a GGUF file that speaks toolsmith's format; without it, toolsmith"
     )
     parser.add_argument("--setup", metavar="S", help="a setup file; its model may be left out")
-    parser.add_argument("--against", metavar="S", help="a second setup file, measured on the same requests")
+    parser.add_argument(
+        "--against",
+        metavar="S",
+        help="a second setup file, measured on the same requests; without a model of its own, with the first one's",
+    )
     parser.add_argument(
         "--requests", metavar="N", type=int, help="N of the 500 requests, each kind in proportion; else all"
     )
@@ -45,10 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure one setup, or two; 1 where two differ."""
     from workbench.damage import measure
 
-    if arguments.model and arguments.setup:
+    if arguments.model is not None and arguments.setup is not None:
         raise BadRequest("both --model and --setup were given", "accepted is one of them", 'a setup has a key "model"')
     setup = _setup(arguments.setup, arguments.model)
-    other = _setup(arguments.against, arguments.model) if arguments.against else None
+    other = _setup(arguments.against, setup.model) if arguments.against is not None else None
     ticker = Ticker()
     try:
         measured = [
@@ -67,8 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _setup(path: str | None, model: str | None) -> Setup:
-    setup = Setup.from_file(path) if path else Setup()
-    return setup.replace(model=model_path(model)) if model and setup.model is None else setup
+    setup = Setup.from_file(path) if path is not None else Setup()
+    return setup.replace(model=model_path(model)) if model is not None and setup.model is None else setup
 
 
 def describe(damage: Damage) -> list[str]:
@@ -90,8 +96,17 @@ def describe(damage: Damage) -> list[str]:
                     f"{100 * low:.1f} % to {100 * high:.1f} %",
                 )
             )
-    notes = [f"  note: {note}" for note in damage.notes]
-    return [heading("Damage", f"{len(damage.outcomes)} held-out requests, {damage.setup!r}"), *table(rows), *notes]
+    first = heading("Damage", f"{len(damage.outcomes)} held-out requests, {damage.setup!r}")
+    return [first, *table(rows), *_remarks(damage)]
+
+
+def _remarks(damage: Damage) -> list[str]:
+    """The notes, and why requests were not answered, each reason with their number."""
+    reasons = collections.Counter(outcome.why for outcome in damage.outcomes if outcome.why)
+    whys = [f"  {count} not answered: {why}" for why, count in reasons.most_common(MOST_REASONS)]
+    if len(reasons) > MOST_REASONS:
+        whys.append(f"  … {len(reasons) - MOST_REASONS} more reasons; --json has them all")
+    return [*whys, *(f"  note: {note}" for note in damage.notes)]
 
 
 def describe_paired(paired: Paired) -> list[str]:
@@ -103,10 +118,18 @@ def describe_paired(paired: Paired) -> list[str]:
             continue
         is_share = change.only_before is not None
         numbers = (change.before, change.after)
-        before, after = (f"{100 * x:.1f} %" if is_share else f"{x:.4f}" for x in numbers)
-        gap = f"{100 * change.difference.value:+.1f} points" if is_share else f"{change.difference.value:+.4f}"
+        before, after = (_cell(100 * x, ".1f", " %") if is_share else _cell(x, ".4f") for x in numbers)
+        gap = change.difference.value
+        gap_words = _cell(100 * gap, "+.1f", " points") if is_share else _cell(gap, "+.4f")
         lost, won = (str(change.only_before), str(change.only_after)) if is_share else ("", "")
-        rows.append((change.title, str(change.n), before, after, gap, lost, won, f"{change.p:.2g}"))
+        rows.append((change.title, str(change.n), before, after, gap_words, lost, won, _cell(change.p, ".2g")))
     changed = [f"  {name}: {a!r} -> {b!r}" for name, (a, b) in paired.before.setup.diff(paired.after.setup).items()]
     first = heading("Damage", f"{len(paired.before.outcomes)} held-out requests under both setups")
-    return [first, *changed, *table(rows)]
+    remarks = [
+        f"{name}:{line}" for name, one in (("before", paired.before), ("after", paired.after)) for line in _remarks(one)
+    ]
+    return [first, *changed, *table(rows), *remarks]
+
+
+def _cell(value: float, form: str, unit: str = "") -> str:
+    return "-" if math.isnan(value) else f"{value:{form}}{unit}"

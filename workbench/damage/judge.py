@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import json
+from typing import Any, NamedTuple
 
 from workbench.damage.tasks import CALL_KINDS, Task
+from workbench.parsers import parse
 from workbench.parsers.code import PYTHON
 from workbench.stages import Generation, Parsed
 
@@ -29,12 +31,17 @@ def judge(task: Task, generation: Generation, parsed: Parsed) -> Facts:
     """Compare what came out of the parser with what should have."""
     calls, wanted = [(call.name, call.arguments) for call in parsed.tool_calls], task.wanted_calls
     said = parsed.content.strip() if wanted else parsed.content
-    exact = generation.stop_reason in ENDED and not parsed.errors and calls == wanted and said == task.content
+    exact = generation.stop_reason in ENDED and not parsed.errors and _same(calls, wanted) and said == task.content
     if task.kind in CALL_KINDS:
         names = [name for name, _ in calls] == [name for name, _ in wanted]
-        arguments = [given for _, given in calls] == [given for _, given in wanted]
+        arguments = _same([given for _, given in calls], [given for _, given in wanted])
         return Facts(exact, bool(calls) and not parsed.errors, names, arguments, None)
     return Facts(exact, None, None, None, _has_python(parsed) if task.kind == "code" else None)
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    """Equal as JSON: a true is no 1, and 3.0 is no 3."""
+    return json.dumps(found, sort_keys=True) == json.dumps(wanted, sort_keys=True)
 
 
 def failed(task: Task) -> Facts:
@@ -44,5 +51,6 @@ def failed(task: Task) -> Facts:
 
 
 def _has_python(parsed: Parsed) -> bool:
-    blocks = [block for block in parsed.code if block.language.lower() in PYTHON]
+    code = parsed.code or parse(parsed.content, parser="code").code  # whatever parser the setup names
+    blocks = [block for block in code if block.language.lower() in PYTHON]
     return bool(blocks) and not any(block.error for block in blocks)

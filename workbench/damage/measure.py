@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import itertools
 import math
 import threading
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.damage.judge import Facts, failed, judge
 from workbench.damage.result import Damage, Outcome
 from workbench.damage.tasks import Task, tasks
-from workbench.errors import BadRequest, Cancelled, HostDied, WorkbenchError
+from workbench.errors import BadRequest, Cancelled, CannotRun, HostDied, WorkbenchError
 from workbench.progress import Cancel, Progress
 from workbench.setup import Setup, default_threads
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 LONGEST = 192  # tokens of an answer, where the setup does not say; the longest right one has some 120
 DEATHS = 3  # a host that dies so often in a row does so for every request
+_POLL_S = 0.1  # how often progress is told and a cancel is seen
 EOT, EOS = "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eos_token_id"
 
 
@@ -41,105 +45,171 @@ def measure(
     scored behind the prompt. Where the setup samples, each request has a seed of its own: the setup's plus its
     number. `hosts` processes share the work, each on one thread unless the setup names a number; without it, one
     for each processor. What keeps a single answer from being had is that request's outcome; a cancel ends
-    with the outcomes so far and says so in `notes`.
+    with the outcomes so far and says so in `notes`, as does a host that could not be had beside another one.
 
-    Errors: `WorkbenchError` where nothing can be had at all: no such model, no template, a host that cannot load.
+    Errors: `WorkbenchError` where nothing can be had at all: no such model, no template, an engine that is not
+    installed, no host that loads, a setting that every request is refused for.
     """
-    setup = setup if isinstance(setup, Setup) else Setup(model=str(setup) if setup else None)
+    setup = setup if isinstance(setup, Setup) else Setup(model=None if setup is None else str(setup))
     if setup.model is None:
         from workbench.data import toolsmith
 
         setup = setup.replace(model=str(toolsmith()))
-    given = tasks(requests) if requests is None or isinstance(requests, int) else tuple(requests)
-    if hosts is not None and hosts < 1:
-        raise BadRequest(f"hosts is {hosts}", "accepted is 1 or more")
+    given = tasks(requests) if requests is None or isinstance(requests, int) else _checked(requests)
+    if hosts is not None and (not isinstance(hosts, int) or hosts < 1):
+        raise BadRequest(f"hosts is {hosts}", "accepted is a whole number, 1 or more")
     count = min(len(given), hosts or default_threads()) or 1
-    return _Measurement(setup, given, count, progress, cancel or Cancel()).run()
+    return _Measurement(setup, given, count, progress, cancel).run()
+
+
+def _checked(requests: Any) -> tuple[Task, ...]:
+    """The tasks that were given. Errors: `BadRequest`."""
+    given = tuple(requests) if isinstance(requests, Iterable) else (requests,)
+    if wrong := [item for item in given if not isinstance(item, Task)]:
+        raise BadRequest(
+            f"a request is {wrong[0]!r}", "accepted are a number, or tasks as workbench.damage.tasks gives"
+        )
+    return given
+
+
+class _Stop(Cancel):
+    """Set where the user's switch is, or when the run ends by itself."""
+
+    def __init__(self, user: Cancel | None) -> None:
+        super().__init__()
+        self._user = user
+
+    def is_set(self) -> bool:
+        return super().is_set() or (self._user is not None and self._user.is_set())
+
+    def wait(self, timeout_s: float) -> bool:
+        end = time.monotonic() + timeout_s
+        while not self.is_set() and (left := end - time.monotonic()) > 0:
+            super().wait(min(left, _POLL_S))
+        return self.is_set()
 
 
 class _Measurement:
     """The work of one `measure()` call."""
 
     def __init__(
-        self, setup: Setup, given: tuple[Task, ...], hosts: int, progress: Progress | None, cancel: Cancel
+        self, setup: Setup, given: tuple[Task, ...], hosts: int, progress: Progress | None, cancel: Cancel | None
     ) -> None:
-        from workbench.engines import resolve_template
+        from workbench.engines import engine_named, require_template, resolve_template
         from workbench.gguf.header import read_header
         from workbench.parsers import check_parser
 
         check_parser(setup.parser)
-        self.setup, self.tasks, self._progress, self._cancel = setup, given, progress, cancel
+        self.setup, self.tasks, self._progress, self._cancel = setup, given, progress, _Stop(cancel)
         header = read_header(str(setup.model))
         self.template: Template = resolve_template(setup, header)
+        self._choice = setup.effective()["template"]
+        engine_named(self._choice["engine"])
+        if self._choice["engine"] == "transformers":
+            require_template(self.template)
         self._end = _end_token(header)
         self._host_setup = setup
         if hosts > 1 and setup.runtime.n_threads is None:
             self._host_setup = setup.replace(**{"runtime.n_threads": 1})
         self._hosts = hosts
         self._lock = threading.Lock()
-        self._numbers = iter(range(len(given)))
+        self._waiting = collections.deque(range(len(given)))
+        self._again: set[int] = set()  # requests that a dying host gave back
         self._outcomes: dict[int, Outcome] = {}
+        self._not_loaded: list[WorkbenchError] = []
+        self._refused: list[WorkbenchError] = []
+        self._dead: HostDied | None = None
 
     def run(self) -> Damage:
         with ThreadPoolExecutor(self._hosts) as pool:
-            for work in [pool.submit(self._serve) for _ in range(self._hosts)]:
-                try:
-                    work.result()
-                except BaseException:
-                    self._numbers = iter(())  # the others finish what they have begun
-                    raise
-        done = [self._outcomes[i] for i in sorted(self._outcomes)]
-        cut = f"cancelled after {len(done)} of {len(self.tasks)} requests"
-        return Damage(self.setup, tuple(done), () if len(done) == len(self.tasks) else (cut,))
+            working = {pool.submit(self._serve) for _ in range(self._hosts)}
+            try:
+                while working:
+                    done, working = wait(working, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+                    for work in done:
+                        work.result()
+                    if self._progress:
+                        self._progress("answering held-out requests", len(self._outcomes), len(self.tasks))
+            except BaseException:  # an interrupt too: the hosts stop what they do, the pool waits for them
+                self._cancel.set()
+                raise
+        if len(self._not_loaded) == self._hosts:
+            raise self._not_loaded[0]
+        self._give_up()
+        self._raise_refusal()
+        done_now = [self._outcomes[i] for i in sorted(self._outcomes)]
+        return Damage(self.setup, tuple(done_now), tuple(self._notes(len(done_now))))
+
+    def _notes(self, done: int) -> Iterator[str]:
+        if done < len(self.tasks):
+            yield f"cancelled after {done} of {len(self.tasks)} requests"
+        for error in self._not_loaded:
+            yield f"one of {self._hosts} hosts could not be had: {error}"
+
+    def _give_up(self) -> None:
+        """The outcomes of requests that are not tried any more: every host has died too often."""
+        if self._dead is None:
+            return
+        why = f"not run: the model's process died at {DEATHS} requests in a row: {self._dead}"
+        for number in self._waiting:
+            self._outcomes.setdefault(number, _outcome(self.tasks[number], failed(self.tasks[number]), why=why))
+
+    def _raise_refusal(self) -> None:
+        """What every single request was refused for is no damage, but a setup that cannot run."""
+        reasons = {str(error) for error in self._refused}
+        if len(self._refused) == len(self._outcomes) > 1 and len(reasons) == 1:
+            raise self._refused[0]
 
     def _serve(self) -> None:
         """One host's share: the next request that nobody has taken, until there is none."""
         from workbench.runtime.host import Host
 
-        died: list[HostDied] = []
         with Host(self._host_setup) as host:
             try:
                 host.load(progress=None, cancel=self._cancel)
-                while (number := self._next()) is not None:
-                    task = self.tasks[number]
-                    outcome = self._dead(task, died) or self._outcome(host, number, task, died)
-                    self._keep(number, outcome)
             except Cancelled:
                 return
+            except (CannotRun, HostDied) as error:
+                with self._lock:
+                    self._not_loaded.append(error)
+                return
+            with contextlib.suppress(Cancelled):
+                self._answer_all(host)
+
+    def _answer_all(self, host: Host) -> None:
+        died: list[int] = []
+        while (number := self._next()) is not None:
+            outcome, error = self._outcome(host, number)
+            died = [*died, number] if isinstance(error, HostDied) else []
+            with self._lock:
+                self._outcomes[number] = outcome
+                if isinstance(error, HostDied) and len(died) == DEATHS:
+                    self._dead = error
+                    again = [one for one in died if one not in self._again]
+                    self._waiting.extendleft(reversed(again))  # a host that still works may do better
+                    self._again.update(again)
+                    return
 
     def _next(self) -> int | None:
         with self._lock:
-            return None if self._cancel.is_set() else next(self._numbers, None)
+            return self._waiting.popleft() if self._waiting and not self._cancel.is_set() else None
 
-    def _keep(self, number: int, outcome: Outcome) -> None:
-        with self._lock:
-            self._outcomes[number] = outcome
-            if self._progress:
-                self._progress("answering held-out requests", len(self._outcomes), len(self.tasks))
-
-    def _dead(self, task: Task, died: list[HostDied]) -> Outcome | None:
-        """The outcome of a request that is not tried any more."""
-        if len(died) < DEATHS:
-            return None
-        why = f"not run: the model's process died at {DEATHS} requests in a row: {died[-1]}"
-        return _outcome(task, failed(task), why=why)
-
-    def _outcome(self, host: Host, number: int, task: Task, died: list[HostDied]) -> Outcome:
+    def _outcome(self, host: Host, number: int) -> tuple[Outcome, WorkbenchError | None]:
+        task = self.tasks[number]
         try:
-            outcome = self._answered(host, number, task)
+            return self._answered(host, number, task), None
         except Cancelled:
             raise
         except WorkbenchError as error:
-            if isinstance(error, HostDied):
-                died.append(error)
-            return _outcome(task, failed(task), why=str(error))
-        died.clear()
-        return outcome
+            if isinstance(error, BadRequest | CannotRun):
+                with self._lock:
+                    self._refused.append(error)
+            return _outcome(task, failed(task), why=str(error)), error
 
     def _answered(self, host: Host, number: int, task: Task) -> Outcome:
         from workbench.engines import render
 
-        choice = self.setup.effective()["template"]
+        choice = self._choice
         rendered = render(
             task.conversation,
             self.template,
@@ -158,7 +228,7 @@ class _Measurement:
             raise Cancelled(generation.stop_detail)
         parsed = self._parsed(generation, rendered.text)
         nats, n_tokens = self._likelihood(host, rendered.text, prompt, task)
-        seed = int(sampling["seed"]) if sampling["temperature"] > 0 else None
+        seed = int(generation.sampling.value()["seed"]) if sampling["temperature"] > 0 else None
         return _outcome(
             task,
             judge(task, generation, parsed),
@@ -186,7 +256,7 @@ class _Measurement:
         if self.setup.sampling.max_tokens is None:
             sampling["max_tokens"] = LONGEST
         if sampling["seed"] >= 0:
-            sampling["seed"] = (sampling["seed"] + number) % 2**32
+            sampling["seed"] = (sampling["seed"] + number) % (2**32 - 1)  # the last one means: at random
         return sampling
 
     def _likelihood(self, host: Host, text: str, prompt: list[int], task: Task) -> tuple[float, int]:

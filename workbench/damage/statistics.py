@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+FEWEST = 30  # pairs below which a mean of unknown spread is not tested: the normal tail is too thin for it
 Z95 = 1.959963984540054  # two-sided 95 % of a normal distribution
 
 
@@ -73,8 +74,8 @@ def ratio(numerators: Sequence[float], denominators: Sequence[float]) -> Interva
 
 
 def differs_from_zero(values: Sequence[float]) -> float:
-    """The two-sided p-value of a mean of paired differences against zero."""
-    if len(values) < 2:
+    """The two-sided p-value of a mean of paired differences against zero; NaN for fewer than `FEWEST`."""
+    if len(values) < FEWEST:
         return math.nan
     middle = math.fsum(values) / len(values)
     error = _standard_error(values, middle)

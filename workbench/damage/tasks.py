@@ -44,7 +44,7 @@ def tasks(count: int | None = None) -> tuple[Task, ...]:
     found = _all()
     if count is None or count == len(found):
         return found
-    if not 1 <= count <= len(found):
+    if isinstance(count, bool) or not 1 <= count <= len(found):
         raise BadRequest(f"{count} requests were asked for", f"accepted are 1 to {len(found)}")
     return tuple(found[i * len(found) // count] for i in range(count))
 

@@ -153,7 +153,9 @@ def _paired_row(change: Change) -> list[str]:
     if change.n == 0:
         return [escape(change.title), "0", *["–"] * 7]
     before, after = (f"{100 * x:.1f} %" if is_share else _number(x) for x in (change.before, change.after))
-    gap, low, high = (f"{100 * x:+.1f}" if is_share else f"{x:+.4f}" for x in change.difference)
+    gap, low, high = (
+        "–" if math.isnan(x) else f"{100 * x:+.1f}" if is_share else f"{x:+.4f}" for x in change.difference
+    )
     cells = [change.title, str(change.n), before, after, gap, f"{low} to {high}"]
     cells += ["–", "–"] if not is_share else [str(change.only_before), str(change.only_after)]
     worse = (change.difference.value > 0) != is_share
