@@ -80,14 +80,16 @@ def side_by_side(
 
 def with_ids(found: Renders, setup: Setup, *, cancel: Cancel | None = None) -> Renders:
     """`found` with the token ids of each text. Errors: those of the host."""
+    from workbench.errors import BadRequest, CannotRun
     from workbench.runtime.host import Host
 
     ids: dict[str, tuple[int, ...]] = {}
     texts = {rendered.text for rendered in found.renders if rendered.text is not None}
     with contextlib.closing(Host(setup)) as host:
         for text in texts:
-            ids[text] = tuple(host.tokenize(text, cancel=cancel).ids.tolist())
-    pairs = [(rendered.engine, ids[rendered.text]) for rendered in found.renders if rendered.text is not None]
+            with contextlib.suppress(BadRequest, CannotRun):  # a text that cannot be tokenised has no ids
+                ids[text] = tuple(host.tokenize(text, cancel=cancel).ids.tolist())
+    pairs = [(rendered.engine, ids[rendered.text]) for rendered in found.renders if rendered.text in ids]
     return replace(found, ids=tuple(pairs))
 
 

@@ -99,7 +99,7 @@ def test_a_table_over_several_requests() -> None:
         "ollama": "not evaluated",
     }
     assert list(made.to_frame()["request"]) == ["one", "two"]
-    assert repr(made) == "Agreement(2 requests, all engines agree on 1)"
+    assert repr(made) == "Agreement(2 requests, all engines that wrote a text agree on 1)"
     shown = made._repr_html_()
     assert "no &lt;b&gt;" in shown
     assert "it needs something" in shown

@@ -73,7 +73,7 @@ def reach(conversation: Conversation, rendered: Rendered, tokens: Tokens | None 
     if rendered.text is None or (rendered.text and all(span.origin == "unknown" for span in rendered.spans)):
         return None
     roles = [str(message.get("role")) for message in conversation.messages]
-    last = max((span.end for span in rendered.spans if span.origin in ("message", "tool")), default=0)
+    last = _asks_from(conversation, rendered)
     shares: dict[tuple[str, str], list[int]] = {}
     for span in rendered.spans:
         share = shares.setdefault(_named(span, roles, last), [0, 0])
@@ -92,10 +92,19 @@ def reach(conversation: Conversation, rendered: Rendered, tokens: Tokens | None 
     return Reach(found, missing, not any(span.origin == "unknown" for span in rendered.spans))
 
 
+def _asks_from(conversation: Conversation, rendered: Rendered) -> int:
+    """Where the generation prompt begins: behind all messages, at the last condition taken; -1: unknown."""
+    behind = max((span.end for span in rendered.spans if span.origin in ("message", "tool")), default=0)
+    taken = [event.start for event in rendered.events if event.kind == "if" and event.detail == "taken"]
+    if not conversation.add_generation_prompt or not taken or taken[-1] < behind:
+        return -1
+    return taken[-1]
+
+
 def _named(span: Span, roles: list[str], last: int) -> tuple[str, str]:
-    """Origin and name of a share; what the template writes behind the last message is the generation prompt."""
+    """Origin and name of a share; what the template writes from `last` on asks for the answer."""
     if span.origin == "template":
-        return "template", "asks for the answer" if span.start >= last > 0 else "template"
+        return "template", "asks for the answer" if 0 <= last <= span.start else "template"
     if span.origin == "tool":
         return "tool", "tools"
     message = _MESSAGE.match(span.path or "")
@@ -111,14 +120,19 @@ def _parts(conversation: Conversation) -> Iterator[Missing]:
         path, role = f"messages[{index}]", message.get("role")
         for field, what in _FIELDS:
             yield from _texts(message.get(field), f"{path}.{field}", f"the {role} message's {what}")
-        for number, call in enumerate(message.get("tool_calls") or ()):
-            name = (call.get("function") or {}).get("name") if isinstance(call, dict) else None
-            yield Missing(f"{path}.tool_calls[{number}]", f"the call of {name}")
+        calls = message.get("tool_calls")
+        for number, call in enumerate(calls if isinstance(calls, list) else ()):
+            yield Missing(f"{path}.tool_calls[{number}]", f"the call of {_name_of(call)}")
     for index, tool in enumerate(conversation.tools or ()):
-        name = (tool.get("function") or {}).get("name") if isinstance(tool, dict) else None
-        yield Missing(f"tools[{index}]", f"the tool {name}")
+        yield Missing(f"tools[{index}]", f"the tool {_name_of(tool)}")
     for index, _ in enumerate(conversation.documents or ()):
         yield Missing(f"documents[{index}]", "a document")
+
+
+def _name_of(item: Any) -> str:
+    function = item.get("function") if isinstance(item, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    return str(name) if name is not None else "without a name"
 
 
 def _texts(value: Any, path: str, words: str) -> Iterator[Missing]:

@@ -46,7 +46,7 @@ class Renders(Value):
     @property
     def agree(self) -> bool:
         """Whether all that rendered wrote the same text."""
-        return len({rendered.text for rendered in self.renders}) <= 1
+        return len({rendered.text for rendered in self.renders if rendered.text is not None}) == 1
 
     @property
     def base(self) -> str | None:
@@ -140,8 +140,8 @@ class Agreement(Value):
         return [{"request": name, **self.letters(name)} for name, _ in self.requests]
 
     def __repr__(self) -> str:
-        agree = sum(len(set(self.letters(name).values())) == 1 for name, _ in self.requests)
-        return f"Agreement({len(self.requests)} requests, all engines agree on {agree})"
+        agree = sum(found.agree for _, found in self.requests)
+        return f"Agreement({len(self.requests)} requests, all engines that wrote a text agree on {agree})"
 
 
 def _letter(number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from typing import NamedTuple
 _PIECE = re.compile(
     r"<\|[^<>|\s]{1,60}\|>|</?[A-Za-z_][^<>\s]{0,60}>|\[/?[A-Z_]{2,30}\]|\w+|\n| +|\s|[^\w\s]", re.UNICODE
 )
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+MOST_PAIRS = 100_000_000  # of pieces that are held against each other: a tenth of a second and some 20 MB
 WINDOW = 32  # characters shown on both sides of the first difference
 
 
@@ -33,30 +36,63 @@ class FirstDifference(NamedTuple):
 
 
 def differences(a: str, b: str) -> tuple[Difference, ...]:
-    """What was replaced, taken out or put in, in order; the least in number of words. Empty for equal texts."""
-    if a == b:
-        return ()
+    """What was replaced, taken out or put in, in order; by lines, and inside changed lines by words.
+
+    Texts that are too long and too different to be held against each other are one difference, between what both
+    begin and end with.
+    """
+    whole = Difference(0, len(a), 0, len(b))
+    lines = _merged(_blocks(a, b, _LINE, whole))
+    return tuple(_merged(at for block in lines for at in _blocks(a, b, _PIECE, block)))
+
+
+def _merged(found: Iterable[Difference]) -> list[Difference]:
+    """Differences of which one begins where the one before ends, as one."""
+    merged: list[Difference] = []
+    for at in found:
+        last = merged[-1] if merged else None
+        if last is not None and (last.end_a, last.end_b) == (at.start_a, at.start_b):
+            merged[-1] = Difference(last.start_a, at.end_a, last.start_b, at.end_b)
+        else:
+            merged.append(at)
+    return merged
+
+
+def _blocks(a: str, b: str, pieces: re.Pattern[str], inside: Difference) -> Iterator[Difference]:
+    """The differences of two stretches, taken apart into `pieces`."""
     from rapidfuzz.distance import Indel
 
-    pieces_a, pieces_b = _PIECE.findall(a), _PIECE.findall(b)
-    ends_a, ends_b = ([0, *accumulate(map(len, pieces))] for pieces in (pieces_a, pieces_b))
-    found: list[Difference] = []
-    for step in Indel.opcodes(pieces_a, pieces_b):
-        if step.tag == "equal":
-            continue
-        at = Difference(ends_a[step.src_start], ends_a[step.src_end], ends_b[step.dest_start], ends_b[step.dest_end])
-        if found and (found[-1].end_a, found[-1].end_b) == (at.start_a, at.start_b):
-            at = Difference(found[-1].start_a, at.end_a, found.pop().start_b, at.end_b)
-        found.append(at)
-    return tuple(found)
+    one, other = a[inside.start_a : inside.end_a], b[inside.start_b : inside.end_b]
+    if one == other:
+        return
+    parts = pieces.findall(one), pieces.findall(other)
+    if len(parts[0]) * len(parts[1]) > MOST_PAIRS:
+        head = first_index(one, other)
+        tail = first_index(one[head:][::-1], other[head:][::-1])
+        yield Difference(inside.start_a + head, inside.end_a - tail, inside.start_b + head, inside.end_b - tail)
+        return
+    ends_a, ends_b = ([0, *accumulate(map(len, part))] for part in parts)
+    for step in Indel.opcodes(*parts):
+        if step.tag != "equal":
+            yield Difference(
+                inside.start_a + ends_a[step.src_start],
+                inside.start_a + ends_a[step.src_end],
+                inside.start_b + ends_b[step.dest_start],
+                inside.start_b + ends_b[step.dest_end],
+            )
+
+
+def first_index(a: str, b: str) -> int:
+    """How many characters two texts begin with together."""
+    shorter = min(len(a), len(b))
+    return next((i for i in range(shorter) if a[i] != b[i]), shorter)
 
 
 def first_difference(a: str, b: str) -> FirstDifference | None:
     """Where two texts part, with `WINDOW` characters before and behind; None for equal texts."""
     if a == b:
         return None
-    shorter = min(len(a), len(b))
-    offset = next((i for i in range(shorter) if a[i] != b[i]), shorter)
+    offset = first_index(a, b)
     before = a[max(0, offset - WINDOW) : offset]
     line = a.count("\n", 0, offset) + 1
     return FirstDifference(offset, line, before, a[offset : offset + WINDOW], b[offset : offset + WINDOW])

@@ -56,11 +56,13 @@ def _shared(text: str, other: str, spans: tuple[Span, ...]) -> tuple[Span, ...]:
 
     head = _same(text, other)
     tail = _same(text[head:][::-1], other[head:][::-1])
+    head = max([span.end for span in spans if span.end <= head], default=0)  # whole spans: a part may be chance
+    first = min([span.start for span in spans if span.start >= len(other) - tail], default=len(other))
     shift = len(text) - len(other)
-    found = [*_cut(spans, 0, head, 0)]
-    if len(text) - tail > head:
-        found.append(Span(head, len(text) - tail, "unknown", None, None, None, False, None))
-    return (*found, *_cut(spans, len(other) - tail, len(other), shift))
+    found = _cut(spans, 0, head, 0)
+    if first + shift > head:
+        found.append(Span(head, first + shift, "unknown", None, None, None, False, None))
+    return (*found, *_cut(spans, first, len(other), shift))
 
 
 def _same(one: str, other: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
@@ -12,13 +13,13 @@ from workbench.engines.base import Job
 from workbench.engines.borrow import split, with_origins
 from workbench.engines.limits import Sandbox
 from workbench.engines.replies import body_of, clock_of, rendered
-from workbench.engines.seen import joined, request_seen
+from workbench.engines.seen import Parts, origins_of, request_seen, shift_of
 from workbench.engines.template import Template
 from workbench.errors import WorkbenchError
 
 if TYPE_CHECKING:
     from workbench.progress import Cancel
-    from workbench.stages import Rendered, Span
+    from workbench.stages import Origin, Rendered, Span
 
 # What llama.cpp takes where a file has no template; it writes ChatML too:
 # https://github.com/ggml-org/llama.cpp/blob/67a17c17caa95742186f8b1ecadd1b5abd6d5ebb/common/chat.cpp
@@ -27,6 +28,8 @@ CHATML = """\
 {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"""
+_INDEX = re.compile(r"messages\[(\d+)\]")
+_STEP = re.compile(r"([A-Za-z_$][\w$-]*)|\[(\d+)\]")
 FALLBACK = "the file has no chat template: llama.cpp takes ChatML"
 
 
@@ -86,22 +89,61 @@ def origins_by(
     except WorkbenchError:
         return found
     found = with_origins(found, Job(request, template, clock, job.track), cancel=cancel)
+    return replace(found, spans=tuple(told(found, body, seen)))
+
+
+def told(found: Rendered, body: dict[str, Any], seen: dict[str, Any]) -> list[Span]:
+    """The spans of a run on the rewritten request, in terms of the request itself.
+
+    A message that cannot be told apart is unknown; what the engine set by itself is its default; and a span is
+    verbatim only where the request really has that text there.
+    """
+    parts, shift = origins_of(body, seen), shift_of(body["messages"], seen["messages"])
+    given = body.get("chat_template_kwargs") or {}
+    added = {f"chat_template_kwargs.{name}": name for name in seen if name not in given}
     spans = found.spans
-    for path, parts in joined(body, seen).items():
-        spans = split(spans, path, parts)
-    added = {
-        f"chat_template_kwargs.{name}": name for name in seen if name not in (body.get("chat_template_kwargs") or {})
-    }
-    return replace(found, spans=tuple(_own(span, added, body) for span in spans))
+    placed: list[Span] = []
+    for span in spans:
+        if span.path in added:
+            placed.append(span._replace(origin="default", path=added[span.path]))
+        elif span.path == "add_generation_prompt" and "add_generation_prompt" not in body:
+            placed.append(span._replace(origin="default"))
+        elif span.path is not None and span.path.startswith("messages["):
+            placed += _of_message(span, parts, shift)
+        else:
+            placed.append(span)
+    return [_checked(span, (found.text or "")[span.start : span.end], body) for span in placed]
 
 
-def _own(span: Span, added: dict[str, str], body: dict[str, Any]) -> Span:
-    """A span of a variable that the engine set by itself, as such."""
-    if span.path in added:
-        return span._replace(origin="default", path=added[span.path])
-    if span.path == "add_generation_prompt" and "add_generation_prompt" not in body:
-        return span._replace(origin="default")
-    return span
+def _of_message(span: Span, parts: dict[str, Parts] | None, shift: int | None) -> list[Span]:
+    assert span.path is not None
+    if parts is None or shift is None:
+        return [span._replace(origin="unknown", path=None, offset=None, verbatim=False)]
+    if span.path in parts:
+        return list(split((span,), span.path, parts[span.path]))
+    index, rest = _INDEX.match(span.path), span.path.partition("]")[2]
+    return [span._replace(path=f"messages[{int(index[1]) + shift}]{rest}")] if index and shift else [span]
+
+
+def _checked(span: Span, text: str, body: dict[str, Any]) -> Span:
+    """A span that claims a verbatim text which the request does not have there claims it no longer."""
+    if not span.verbatim or span.offset is None or span.origin not in ("message", "tool") or span.path is None:
+        return span
+    value = value_at(body, span.path)
+    if isinstance(value, str) and value[span.offset : span.offset + len(text)] == text:
+        return span
+    origin: Origin = "default" if value is None else span.origin
+    return span._replace(origin=origin, verbatim=False, offset=None)
+
+
+def value_at(body: Any, path: str) -> Any:
+    """What stands at a path of a request, None for nothing."""
+    for name, index in _STEP.findall(path):
+        try:
+            body = body[int(index)] if index else body[name]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return body
 
 
 def _clock_note(can_be_set: bool, clock: str, asked: str | None) -> str:

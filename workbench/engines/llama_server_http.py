@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
+from typing import Any
 
 from .serving import Meta
 
 
 def apply(address: str, body: bytes, timeout_s: float = 10.0) -> tuple[str | None, Meta]:
     """The prompt that the server at `address` makes of a request, None and its error; with its template's `caps`."""
-    text, error = _asked(f"{address}/apply-template", body, timeout_s)
+    found, error = _asked(f"{address}/apply-template", body, timeout_s)
     if error is not None:
         return None, {"error": error}
+    prompt = found.get("prompt") if isinstance(found, dict) else None
+    if not isinstance(prompt, str):
+        return None, {"error": error_of("NoAnswer", f"what answers at {address} is no llama-server")}
     props, _ = _asked(f"{address}/props", None, timeout_s)
-    found = {name: (props or {}).get(name) for name in ("chat_template", "build_info")}
-    return str((text or {}).get("prompt")), {"caps": (props or {}).get("chat_template_caps"), **found}
+    known = props if isinstance(props, dict) else {}
+    told = {name: known.get(name) for name in ("chat_template", "build_info")}
+    return prompt, {"caps": known.get("chat_template_caps"), **told}
 
 
-def _asked(url: str, body: bytes | None, timeout_s: float) -> tuple[Meta | None, Meta | None]:
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310  http only
+def _asked(url: str, body: bytes | None, timeout_s: float) -> tuple[Any, Meta | None]:
+    """The JSON that `url` answers with, or the error. No proxy is asked for what is on this machine."""
     try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
+        request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310
+        if request.type not in ("http", "https"):
+            return None, error_of("NoAnswer", f"{url} is no address of a server; accepted is http://HOST:PORT")
+        here = urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({} if here else None))
+        with opener.open(request, timeout=timeout_s) as answer:
             return json.load(answer), None
     except urllib.error.HTTPError as refused:
         said = refused.read().decode("utf-8", "replace")
-        with contextlib.suppress(json.JSONDecodeError, AttributeError, TypeError):
+        with contextlib.suppress(json.JSONDecodeError, AttributeError, TypeError, KeyError):
             said = json.loads(said)["error"]["message"]
-        return None, error_of(f"HTTP {refused.code}", said)
-    except (OSError, ValueError) as error:
+        return None, error_of(f"HTTP {refused.code}", str(said))
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return None, error_of("NoAnswer", f"the server does not answer: {error}")
 
 

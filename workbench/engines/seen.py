@@ -34,8 +34,11 @@ class Change(NamedTuple):
     path: str
     before: str | None
     after: str | None
+    words: str = ""  # in place of both
 
     def __str__(self) -> str:
+        if self.words:
+            return f"{self.path}: {self.words}"
         if self.before is None:
             return f"{self.path}: not given, {self.after} is added"
         if self.after is None:
@@ -74,11 +77,50 @@ def changes(body: dict[str, Any], seen: dict[str, Any], template: str) -> list[C
     given = {name: body[name] for name in ("tools", "documents") if body.get(name) is not None}
     given |= {"add_generation_prompt": body.get("add_generation_prompt", True)} | kwargs
     found: list[Change] = []
-    _differ("messages", body["messages"], seen.get("messages"), found)
+    _messages(body["messages"], seen["messages"], found)
     for name in VARIABLES:
         if name in template or name in ("tools", "documents"):
             _differ(name, given.get(name, _ABSENT), seen.get(name, _ABSENT), found)
     return found
+
+
+def shift_of(before: list[Any], after: list[Any]) -> int | None:
+    """Which message of the request the first that a template saw is: 0; 1 where the system text was merged into it.
+
+    None where the list was changed in another way. A last message that was taken off (its text is written behind
+    the prompt) leaves the others in place.
+    """
+    if len(after) == len(before) or (len(after) == len(before) - 1 and _begins_alike(before, after)):
+        return 0
+    if len(after) == len(before) - 1 and after and _merged(before) == after[0].get("content"):
+        return 1
+    return None
+
+
+def _begins_alike(before: list[Any], after: list[Any]) -> bool:
+    """Whether the messages have the same roles up to the last one; a developer is a system."""
+    named = [[{"developer": "system"}.get(m.get("role"), m.get("role")) for m in list_] for list_ in (before, after)]
+    return named[0][: len(after)] == named[1]
+
+
+def _merged(before: list[Any]) -> str | None:
+    first, second = (message.get("content") for message in before[:2])
+    both = isinstance(first, str) and isinstance(second, str)
+    return f"{first}\n{second}" if both and before[0].get("role") in ("system", "developer") else None
+
+
+def _messages(before: list[Any], after: list[Any], found: list[Change]) -> None:
+    shift = shift_of(before, after)
+    if shift is None:
+        found.append(Change("messages", None, None, f"the list was changed: {len(before)} became {len(after)}"))
+    elif shift:
+        found.append(Change("messages[0]", None, None, "the system text was merged into messages[1]"))
+        rest = {name: value for name, value in before[1].items() if name != "content"}
+        _differ("messages[1]", rest, {k: v for k, v in after[0].items() if k != "content"}, found)
+        for index, one in enumerate(after[1:], 2):
+            _differ(f"messages[{index}]", before[index], one, found)
+    else:
+        _differ("messages", before, after, found)
 
 
 def request_seen(body: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
@@ -101,16 +143,31 @@ def restored(before: Any, after: Any) -> Any:
     return before if _same(before, after) else after
 
 
-def joined(body: dict[str, Any], seen: dict[str, Any]) -> dict[str, list[tuple[int, str | None]]]:
-    """For each content that became one text: where in it each part begins, and its path (None: put between)."""
-    found = {}
-    if len(body["messages"]) != len(seen["messages"]):
-        return {}
-    for index, (before, after) in enumerate(zip(body["messages"], seen["messages"], strict=True)):
-        path = f"messages[{index}].content"
-        if isinstance(before.get("content"), list) and isinstance(after.get("content"), str):
-            text, parts = _join(before["content"], path)
-            if text == after["content"]:
+Parts = list[tuple[int, str | None]]
+
+
+def origins_of(body: dict[str, Any], seen: dict[str, Any]) -> dict[str, Parts] | None:
+    """For each content that was put together: where in it each part begins, and its path (None: put between).
+
+    None where a message that a template saw cannot be told from the request's.
+    """
+    before, after = body["messages"], seen["messages"]
+    shift = shift_of(before, after)
+    if shift is None:
+        return None
+    found: dict[str, Parts] = {}
+    if shift:
+        size = len(before[0]["content"])
+        found["messages[0].content"] = [
+            (0, "messages[0].content"),
+            (size, None),
+            (size + 1, "messages[1].content"),
+        ]
+    for index, one in enumerate(after[shift and 1 :], shift and 1):
+        path, given = f"messages[{index}].content", before[index + shift]
+        if isinstance(given.get("content"), list) and isinstance(one.get("content"), str):
+            text, parts = _join(given["content"], f"messages[{index + shift}].content")
+            if text == one["content"]:
                 found[path] = parts
     return found
 
