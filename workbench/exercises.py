@@ -57,7 +57,11 @@ def leaves_the_system_text_out(answer: Any) -> Checked:
     """Templates, exercise 2: the engines that leave the demo model's default system text out of the request `hello`."""
     if answer is None:
         return Checked(False, "answer_2 is still None. Hint: put the names in a set, {'transformers'} for example")
-    named = {answer} if isinstance(answer, str) else set(answer)
+    if isinstance(answer, str):
+        answer = {answer}
+    if not isinstance(answer, set | frozenset | list | tuple) or not all(isinstance(item, str) for item in answer):
+        return Checked(False, "answer_2 is no set of names. Hint: {'transformers'} is one")
+    named = set(answer)
     if unknown := named - set(ENGINE_NAMES):
         return Checked(
             False, f"{', '.join(map(repr, sorted(map(str, unknown))))}: the engines are {', '.join(ENGINE_NAMES)}"

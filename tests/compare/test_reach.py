@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from workbench.compare.reach import Reach, reach
 from workbench.conversation import Conversation
 from workbench.engines import Template, render
@@ -74,3 +76,18 @@ def test_without_origins_nothing_is_claimed() -> None:
     conversation = Conversation.from_dict({"messages": ASK})
     assert reach(conversation, render(conversation, Template("{{ 1 / 0 }}"))) is None
     assert reach(conversation, render(conversation, Template(TURNS), track=False)) is None
+
+
+@pytest.mark.parametrize("odd", [{"tool_calls": 5}, {"tool_calls": [{"function": "f"}]}, {"tool_calls": [None]}])
+def test_odd_requests_are_counted_too(odd: dict[str, Any]) -> None:
+    found = of(TURNS, [*ASK, {"role": "assistant", "content": "x", **odd}], tools=[{"function": "f"}])
+    assert found.missing[-1].words == "the tool without a name"
+
+
+def test_the_end_of_a_turn_asks_for_nothing() -> None:
+    source = (
+        "{% for m in messages %}{{ m.content }}<end>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    )
+    assert [share.name for share in of(source, ASK, add_generation_prompt=False).shares][-1] != "asks for the answer"
+    asked = of(source, ASK).shares[-1]
+    assert (asked.name, asked.characters) == ("asks for the answer", 11)

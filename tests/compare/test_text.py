@@ -40,3 +40,8 @@ def test_a_word_is_replaced_as_a_whole() -> None:
 def test_the_first_difference_says_where() -> None:
     assert first_difference("one\ntwo", "one\ntoo") == FirstDifference(5, 2, "one\nt", "wo", "oo")
     assert first_difference("ab", "abc") == FirstDifference(2, 1, "ab", "", "c")
+
+
+def test_texts_too_long_and_too_different_are_one_difference() -> None:
+    a, b = "<a>" + "word one, " * 4000 + "<z>", "<a>" + "two words. " * 4000 + "<z>"
+    assert differences(a, b) == ((3, len(a) - 4, 3, len(b) - 4),)

@@ -109,3 +109,44 @@ def test_a_running_server_is_asked_by_its_address(monkeypatch: pytest.MonkeyPatc
     gone = rendered(PLAIN)
     assert gone.error is not None
     assert gone.error.type == "NoAnswer"
+
+
+def test_a_system_text_that_is_merged_keeps_its_origin() -> None:
+    source = "{% for m in messages %}{% if m.role != 'system' %}<{{ m.role }}>{{ m.content }}</>{% endif %}{% endfor %}"
+    system = {"role": "system", "content": "SYS"}
+    found = rendered(source, system, USER, {"role": "assistant", "content": "A1"}, {"role": "user", "content": "Q2"})
+    assert found.text == "<user>SYS\nHi</><assistant>A1</><user>Q2</>"
+    assert found.rewrites == ("messages[0]: the system text was merged into messages[1]",)
+    told = {
+        found.text[span.start : span.end]: span.path for span in found.spans if span.path and "content" in span.path
+    }
+    assert told == {
+        "SYS": "messages[0].content",
+        "\n": "messages[0].content",
+        "Hi": "messages[1].content",
+        "A1": "messages[2].content",
+        "Q2": "messages[3].content",
+    }
+
+
+def test_a_role_that_was_changed_is_not_called_verbatim() -> None:
+    found = rendered(PLAIN, {"role": "developer", "content": "D"}, USER)
+    assert found.text == "[system:D][user:Hi]G"
+    assert [span.verbatim for span in found.spans if span.path == "messages[0].role"] == [False]
+
+
+@pytest.mark.parametrize("address", ["localhost", "http://127.0.0.1:abc", "http://local host:80", "ftp://127.0.0.1"])
+def test_an_address_that_is_none_is_a_result(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_LLAMA_SERVER", address)
+    found = rendered(PLAIN)
+    assert found.error is not None
+    assert found.error.type == "NoAnswer"
+
+
+def test_no_proxy_is_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.engines.llama_server import sandbox
+
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    sandbox().close()
+    assert rendered(PLAIN).text == "[user:Hi]G"
+    sandbox().close()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from ggufdoctor import ollama as registry
 
 from workbench.conversation import Conversation
 from workbench.engines import Template, render
-from workbench.engines.ollama import is_go, sandbox
+from workbench.engines.ollama import choose, is_go, sandbox
 from workbench.stages import Rendered
 
 USER = {"role": "user", "content": "Hi"}
@@ -148,7 +149,13 @@ def test_a_modelfile_brings_template_system_and_messages() -> None:
     [
         ([{"role": "user", "content": None}], "no tool calls"),
         ([{"role": "user", "content": [{"type": "audio"}]}], "'audio'"),
-        ([{"role": "assistant", "content": "", "tool_calls": [{"function": {"arguments": "{"}}]}], "no JSON"),
+        ([{"role": "assistant", "content": "", "tool_calls": [{"function": {"arguments": "{"}}]}], "is no JSON"),
+        ([{"role": "user", "content": 5}], "of type int and there are no tool calls"),
+        ([{"role": 5, "content": "x"}], "role is no text"),
+        *(
+            ([{"role": "assistant", "content": "", "tool_calls": calls}], "Ollama refuses")
+            for calls in (5, {"a": 1}, ["a"], [None], [{"function": "f"}])
+        ),
     ],
 )
 def test_what_ollama_refuses_is_a_result(messages: list[Any], reason: str) -> None:
@@ -179,3 +186,42 @@ def test_go_is_told_from_jinja() -> None:
     assert not is_go("{{ messages[0].content }}")
     assert not is_go("{% if messages %}{{ .5 }}{% endif %}")
     assert not is_go("no template at all")
+
+
+def test_a_quoted_value_goes_on_until_a_line_ends_with_its_quotes() -> None:
+    found = choose('FROM x\nTEMPLATE "[INST] {{ .Prompt }} [/INST]\n"\n')
+    assert found.template == "[INST] {{ .Prompt }} [/INST]\n"
+    found = choose('FROM x\nMESSAGE user """multi\nSYSTEM line"""\nTEMPLATE """{{ .Prompt }}"""\n')
+    assert (found.system, found.messages) == ("", (("user", "multi\nSYSTEM line"),))
+    assert choose('FROM x\nSYSTEM """Write """code""" blocks."""\n').system == 'Write """code""" blocks.'
+    assert rendered("FROM x\nMESSAGE bogus hi\nTEMPLATE {{ .Prompt }}").error.type == "RequestError"
+    assert "never ends" in rendered('FROM x\nTEMPLATE """{{ .Prompt }}').error.message
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{# gemma fix\nFrom the model card\n#}{% for m in messages %}{{ m.content }}{% endfor %}",
+        "System prompt follows.\n{% for m in messages %}{{ m.content }}{% endfor %}",
+    ],
+)
+def test_a_jinja_template_is_no_modelfile(source: str) -> None:
+    assert choose(source).template != "{{ .Prompt }}"
+    assert choose(source).system == ""
+
+
+def test_jinja_that_is_left_to_llama_cpp_gets_the_request_as_ollama_reads_it() -> None:
+    source = "{% for m in messages %}<{{ m.role }}>{{ m.content }}, which is quite unlike any template that was ever known by name{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}{{ enable_thinking }}"
+    found = rendered(source, add_generation_prompt=False, chat_template_kwargs={"enable_thinking": False})
+    assert found.text.endswith("<assistant>True")
+    assert any("add_generation_prompt: Ollama does not know it" in rewrite for rewrite in found.rewrites)
+    refused = rendered(source, {"role": "user", "content": None})
+    assert refused.error.type == "RequestError"
+
+
+def test_nothing_is_left_behind() -> None:
+    before = set(Path("/dev/shm").glob("workbench-*")) if Path("/dev/shm").is_dir() else set()
+    sandbox().close()
+    assert rendered("{{ .Prompt }}").text == "Hi"
+    sandbox().close()
+    assert set(Path("/dev/shm").glob("workbench-*")) <= before

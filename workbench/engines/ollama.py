@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from workbench.stages import Rendered
 
 FOLLOWS = "Ollama v0.33.2"
+ROLES = ("system", "user", "assistant")
 _GO = re.compile(
     r"\{\{-?\s*(?:[.$(]|\w+\s+[.$(\"`]|(?:if|range|with|else|end|define|block|template|json|currentDate|yesterdayDate|/\*)\b)"
 )
@@ -48,14 +50,14 @@ class Ollama:
 
     def render(self, job: Job, *, cancel: Cancel | None = None) -> Rendered:
         """The prompt, or the template's error as data. Errors: `Cancelled`, `CannotRun`."""
-        choice = choose(job.template.text)
-        if choice.template is None:
-            return self._as_llama_cpp(job, choice.note, cancel)
-        clock = clock_of(job)
         try:
+            choice = choose(job.template.text)
             body, rewrites = request_of(job.conversation.data, choice.system, choice.messages)
         except ValueError as error:
             return refused(self, "RequestError", str(error))
+        if choice.template is None:
+            return self._as_llama_cpp(job, choice.note, body, rewrites, cancel)
+        clock = clock_of(job)
         reply = sandbox().render(
             {"template": choice.template, "clock": clock}, json.dumps(body).encode(), cancel=cancel
         )
@@ -66,16 +68,33 @@ class Ollama:
         lost = _lost(job.conversation.data, reply.plain.get("names") or [])
         return rendered(self, reply, job, [*notes, *lost, *clock_note(reply, job, clock)])
 
-    def _as_llama_cpp(self, job: Job, note: str, cancel: Cancel | None) -> Rendered:
-        """Ollama hands a Jinja template that it does not know to llama.cpp's engine."""
+    def _as_llama_cpp(
+        self, job: Job, note: str, body: dict[str, Any], rewrites: list[str], cancel: Cancel | None
+    ) -> Rendered:
+        """Ollama hands a Jinja template that it does not know to llama.cpp's engine, with the request as it read it."""
         from dataclasses import replace
 
+        from workbench.conversation import Conversation
         from workbench.engines.llama_cpp import LlamaCpp
 
-        found = LlamaCpp().render(job, cancel=cancel)
+        asked = {"messages": [_openai(message) for message in body["messages"]], "tools": body["tools"]}
+        if body["think"] is not None:
+            asked["chat_template_kwargs"] = {"enable_thinking": bool(body["think"])}
+        found = LlamaCpp().render(replace(job, conversation=Conversation.from_dict(asked)), cancel=cancel)
         return replace(
-            found, engine=self.name, version=f"{self.version()}; {found.version}", notes=(note, *found.notes)
+            found,
+            engine=self.name,
+            version=f"{self.version()}; {found.version}",
+            rewrites=(*rewrites, *found.rewrites),
+            notes=(note, *found.notes),
         )
+
+
+def _openai(message: dict[str, Any]) -> dict[str, Any]:
+    """A message of Ollama's in the shape of a chat-completions request, empty fields left out."""
+    named = {"thinking": "reasoning_content", "tool_name": "name"}
+    fields = {named.get(name, name): value for name, value in message.items() if name in ("role", "content") or value}
+    return {name: value for name, value in fields.items() if name != "images"}
 
 
 class Choice(NamedTuple):
@@ -89,7 +108,7 @@ class Choice(NamedTuple):
 
 def choose(text: str) -> Choice:
     """Which Go template Ollama executes where a file or a user has `text`."""
-    if any(_COMMAND.match(line) for line in text.splitlines()[:50]) and not text.lstrip().startswith(("{{", "{%")):
+    if is_modelfile(text):
         return modelfile(text)
     if is_go(text):
         return Choice(text)
@@ -123,34 +142,67 @@ def substitute(jinja: str) -> tuple[str, int, str] | None:
     return str(found.name), int(found.distance), str(ollama.template_source(found.name))
 
 
+def is_modelfile(text: str) -> bool:
+    """Whether a text is a Modelfile: its first line that says something is a command, and FROM is one of them."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    named = {found[1].upper() for line in lines if (found := _COMMAND.match(line))}
+    return bool(lines) and _COMMAND.match(lines[0]) is not None and "FROM" in named
+
+
 def modelfile(text: str) -> Choice:
-    """What a Modelfile says of the prompt. https://docs.ollama.com/modelfile"""
-    values: dict[str, list[str]] = {}
-    for name, value in re.findall(r'^[ \t]*([A-Za-z]+)[ \t]+("""(?:.|\n)*?"""|"[^"\n]*"|[^\n]*)', text, re.MULTILINE):
-        values.setdefault(name.upper(), []).append(_unquoted(value))
-    messages = [tuple(message.split(maxsplit=1)) for message in values.get("MESSAGE", ())]
-    said = tuple((role, _unquoted(content)) for role, content in (m for m in messages if len(m) == 2))
-    system = values.get("SYSTEM", [""])[-1]
-    notes = ["the template is the Modelfile's"]
-    notes += [
-        f"not evaluated: the Modelfile's {name}, code of Ollama's own"
-        for name in ("RENDERER", "PARSER")
-        if name in values
-    ]
-    template = values.get("TEMPLATE", ["{{ .Prompt }}"])[-1]
-    if "TEMPLATE" not in values:
-        notes[0] = (
-            "the Modelfile has no TEMPLATE: {{ .Prompt }} is taken; `ollama create` would look into the model's file"
+    """What a Modelfile says of the prompt. https://docs.ollama.com/modelfile
+
+    Errors: `ValueError` for a value that never ends, or a role that Ollama refuses.
+    """
+    template, system, notes = None, "", []
+    messages: list[tuple[str, str]] = []
+    for name, value in commands(text):
+        if name == "TEMPLATE":
+            template = value
+        elif name == "SYSTEM":
+            system = value
+        elif name == "MESSAGE":
+            role, _, said = value.partition("\0")
+            if role not in ROLES:
+                raise ValueError(f"MESSAGE has the role {role!r}: Ollama accepts {', '.join(ROLES)}")
+            messages.append((role, said))
+        elif name in ("RENDERER", "PARSER"):
+            notes.append(f"not evaluated: the Modelfile's {name}, code of Ollama's own")
+    if template is None:
+        template = "{{ .Prompt }}"
+        notes.insert(
+            0, f"the Modelfile has no TEMPLATE: {template} is taken; `ollama create` looks into the model's file"
         )
-    return Choice(template, system, said, "; ".join(notes))
+    else:
+        notes.insert(0, "the template is the Modelfile's")
+    return Choice(template, system, tuple(messages), "; ".join(notes))
 
 
-def _unquoted(text: str) -> str:
-    text = text.strip()
-    for quotes in ('"""', '"'):
-        if len(text) >= 2 * len(quotes) and text.startswith(quotes) and text.endswith(quotes):
-            return text[len(quotes) : -len(quotes)]
-    return text
+def commands(text: str) -> Iterator[tuple[str, str]]:
+    """The commands of a Modelfile with their values; a message's role stands before a null character.
+
+    A value in quotes goes on over lines until one ends with the same quotes, as in
+    https://github.com/ollama/ollama/blob/b79067b0db7417f20108363bc22adb97f35c966a/parser/parser.go
+    """
+    lines = iter(text.splitlines())
+    for line in lines:
+        found = _COMMAND.match(line)
+        if not found:
+            continue
+        name, value, role = found[1].upper(), line[found.end() :].strip(), ""
+        if name == "MESSAGE":
+            role, _, value = value.partition(" ")
+            role, value = role + "\0", value.strip()
+        quotes = next((q for q in ('"""', '"') if value.startswith(q)), None)
+        if quotes is not None:
+            value = value[len(quotes) :]
+            while not value.rstrip().endswith(quotes):
+                more = next(lines, None)
+                if more is None:
+                    raise ValueError(f"the Modelfile's {name} begins with {quotes} and never ends")
+                value += "\n" + more
+            value = value.rstrip()[: -len(quotes)]
+        yield name, role + value
 
 
 def _lost(body: dict[str, Any], names: list[str]) -> list[str]:

@@ -37,15 +37,15 @@ def request_of(
 
 def _message(every: list[Any], index: int, message: dict[str, Any], rewrites: list[str]) -> list[dict[str, Any]]:
     content, calls = message.get("content"), message.get("tool_calls")
-    role = str(message.get("role", ""))
-    more: dict[str, Any] = {"thinking": message.get("reasoning") or "", "tool_calls": _calls(calls)}
-    more["tool_call_id"] = message.get("tool_call_id") or ""
+    path = f"messages[{index}]"
+    role = _text_or_refuse(message.get("role"), f"{path}.role")
+    reasoning = _text_or_refuse(message.get("reasoning"), f"{path}.reasoning")
+    more: dict[str, Any] = {"thinking": reasoning, "tool_calls": _calls(calls, path)}
+    more["tool_call_id"] = _text_or_refuse(message.get("tool_call_id"), f"{path}.tool_call_id")
     if role.lower() == "tool":
         more["tool_name"] = message.get("name") or _called(every, more["tool_call_id"])
-    path = f"messages[{index}]"
-    rewrites += [
-        f"{path}.{name}: Ollama does not know it" for name in ("reasoning_content", "thinking") if message.get(name)
-    ]
+    unknown = [name for name in ("reasoning_content", "thinking") if message.get(name)]
+    rewrites += [f"{path}.{name}: Ollama does not know it" for name in unknown]
     if isinstance(content, str):
         return [{"role": role, "content": content, **more}]
     if isinstance(content, list):
@@ -53,11 +53,23 @@ def _message(every: list[Any], index: int, message: dict[str, Any], rewrites: li
         found = [_part(role, part) for part in content]
         if found and calls:
             found[-1] |= more
+        elif reasoning:
+            rewrites.append(f"{path}.reasoning: lost, as the content is a list and there are no tool calls")
         return found
+    kind = "null" if content is None else f"of type {type(content).__name__}"
     if calls is None:
-        raise ValueError(f"{path}.content is null and there are no tool calls: Ollama refuses the request")
-    rewrites.append(f"{path}.content: null, an empty text in its place")
+        raise ValueError(f"{path}.content is {kind} and there are no tool calls: Ollama refuses the request")
+    rewrites.append(f"{path}.content: {kind}, an empty text in its place")
     return [{"role": role, "content": "", **more}]
+
+
+def _text_or_refuse(value: Any, path: str) -> str:
+    """A field that Ollama reads as a text. Errors: `ValueError`."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ValueError(f"{path} is no text: Ollama refuses the request")  # noqa: TRY004
+    return value
 
 
 def _part(role: str, part: Any) -> dict[str, Any]:
@@ -69,29 +81,35 @@ def _part(role: str, part: Any) -> dict[str, Any]:
     raise ValueError(f"a content part of type {kind!r}: Ollama accepts text and image_url and refuses the request")
 
 
-def _calls(calls: Any) -> list[dict[str, Any]]:
-    found = []
-    for call in calls or ():
-        function = call.get("function") or {}
-        arguments = function.get("arguments")
-        if isinstance(arguments, str):
-            try:
-                arguments = json.loads(arguments)
-            except json.JSONDecodeError as error:
-                raise ValueError("the arguments of a tool call are no JSON: Ollama refuses the request") from error
-        if not isinstance(arguments, dict):
-            raise ValueError("the arguments of a tool call are no JSON object: Ollama refuses the request")  # noqa: TRY004
-        found.append(
-            {"id": call.get("id") or "", "function": {"name": function.get("name") or "", "arguments": arguments}}
-        )
-    return found
+def _calls(calls: Any, path: str) -> list[dict[str, Any]]:
+    if calls is None:
+        return []
+    if not isinstance(calls, list):
+        raise ValueError(f"{path}.tool_calls is no list: Ollama refuses the request")  # noqa: TRY004
+    return [_call(call, f"{path}.tool_calls[{index}]") for index, call in enumerate(calls)]
+
+
+def _call(call: Any, path: str) -> dict[str, Any]:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        raise ValueError(f"{path} is no call of a function: Ollama refuses the request")  # noqa: TRY004
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}.function.arguments is no JSON: Ollama refuses the request") from error
+    if not isinstance(arguments, dict):
+        raise ValueError(f"{path}.function.arguments is no JSON object: Ollama refuses the request")  # noqa: TRY004
+    return {"id": call.get("id") or "", "function": {"name": function.get("name") or "", "arguments": arguments}}
 
 
 def _called(messages: list[Any], call_id: str) -> str:
     """The name of the last call with this id."""
     for message in reversed(messages):
-        for call in message.get("tool_calls") or ():
-            if call_id and call.get("id") == call_id:
+        calls = message.get("tool_calls")
+        for call in calls if isinstance(calls, list) else ():
+            if isinstance(call, dict) and call_id and call.get("id") == call_id:
                 return str((call.get("function") or {}).get("name") or "")
     return ""
 
