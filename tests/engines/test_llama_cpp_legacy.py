@@ -64,7 +64,28 @@ def test_what_is_left_out_is_told() -> None:
 def test_contents_are_found_in_the_text() -> None:
     found = rendered(CHATML, USER, {"role": "assistant", "content": "Hi"}, {"role": "user", "content": ""})
     marked = [(found.text[s.start : s.end], s.path) for s in found.spans if s.origin == "message"]
-    assert marked == [("Hi", "messages[0].content"), ("Hi", "messages[1].content")]
+    assert marked == [
+        ("user", "messages[0].role"),
+        ("Hi", "messages[0].content"),
+        ("assistant", "messages[1].role"),
+        ("Hi", "messages[1].content"),
+        ("user", "messages[2].role"),
+    ]
+    llama = rendered("{{ '[INST] <<SYS>>' }}", USER)  # which writes no roles
+    assert [s.path for s in llama.spans if s.origin == "message"] == ["messages[0].content"]
+
+
+def test_a_joined_text_claims_no_place_in_the_request() -> None:
+    typed = {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}
+    spans = [s for s in rendered(CHATML, typed).spans if s.path == "messages[0].content"]
+    assert [(s.verbatim, s.offset) for s in spans] == [(False, None)]
+
+
+@pytest.mark.parametrize("odd", [{"role": None}, {"content": {"a": 1}}, {"content": "a\ud800"}])
+def test_what_llama_cpp_refuses_is_a_result(odd: dict[str, Any]) -> None:
+    found = rendered(CHATML, {**USER, **odd})
+    assert found.error is not None
+    assert found.error.type == "RequestError"
 
 
 @pytest.mark.parametrize("name", Library().names)

@@ -150,3 +150,13 @@ def test_no_proxy_is_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> 
     sandbox().close()
     assert rendered(PLAIN).text == "[user:Hi]G"
     sandbox().close()
+
+
+@pytest.mark.model
+def test_a_models_flags_and_overrides_reach_the_server(demo_model) -> None:
+    """The demo model's weights are not loaded: its tokens, flags and template are all that rendering needs."""
+    for metadata, expected in (({}, "<|im_start|>"), ({"tokenizer.ggml.add_bos_token": True}, "system")):
+        setup = Setup(model=str(demo_model)).replace(metadata=metadata)
+        template = resolve_template(setup, read_header(setup.model))
+        found = render(Conversation.from_dict({"messages": [USER]}), template, engine="llama-server")
+        assert (found.text or "").startswith(expected), found

@@ -18,6 +18,7 @@ class Head:
     """A model file's header, as far as templates are concerned."""
 
     add_bos = None
+    add_eos = None
     chat_template: str | None = "own"
     named_templates: dict[str, str] = {"tool_use": "with tools"}  # noqa: RUF012  read only
     special_tokens: dict[str, str] = {"bos_token": "<s>", "eos_token": "</s>"}  # noqa: RUF012  read only

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -111,7 +112,13 @@ class Answers:
         """The frames of one request's answer."""
         body = json.loads(body_text.decode("utf-8", "surrogatepass"))
         template: str | None = options["template"]
-        messages, rewrites = plain_messages(body)
+        try:
+            messages, rewrites = plain_messages(body)
+        except ValueError as refusal:
+            error = {"type": "RequestError", "message": str(refusal), "line": None, "column": None}
+            send_text(send, None, {"rewrites": [], "error": error})
+            send(b"{}")
+            return
         ask = bool(body.get("add_generation_prompt", True))
         text = self.library.apply(template, messages, ask=ask)
         facts: Meta = {"rewrites": rewrites if text is not None else [], "names": self.library.matches(template)}
@@ -121,34 +128,46 @@ class Answers:
         send_text(send, text, facts)
         found: Meta = {}
         if text is not None and options["track"]:
-            found["spans"] = self.spans(template, messages, text, ask=ask)
+            spans = self.spans(template, messages, text, roles=True, ask=ask)
+            found["spans"] = spans or self.spans(template, messages, text, roles=False, ask=ask)
             found["evidence"] = self.library.evidence(template) if template else []
         send(json.dumps(found).encode())
 
-    def spans(self, template: str | None, messages: list[tuple[str, str]], text: str, *, ask: bool) -> list[Any]:
-        """Which characters are the messages' contents: told by a render of marks in their place; [] where unclear."""
-        marks = [f"\x02{index}\x03" for index in range(len(messages))]
-        marked = self.library.apply(template, [(r, m) for (r, _), m in zip(messages, marks, strict=True)], ask=ask)
+    def spans(
+        self, template: str | None, messages: list[tuple[str, str]], text: str, *, roles: bool, ask: bool
+    ) -> list[Any]:
+        """Which characters are the messages' contents: told by a render of marks in their place; [] where unclear.
+
+        With `roles` their names too, where the format writes them as they are.
+        """
+        marked = [(f"\x04{i}\x05" if roles else role, f"\x02{i}\x03") for i, (role, _) in enumerate(messages)]
         found: list[Any] = []
-        at, rest = 0, marked or ""
-        for index, mark in enumerate(marks):
-            if rest.count(mark) > 1:
-                return []
-            if mark not in rest:
-                continue
-            before, _, rest = rest.partition(mark)
-            content = messages[index][1]
+        at, rest = 0, self.library.apply(template, marked, ask=ask) or ""
+        for match in _MARK.finditer(rest):
+            index, is_role = int(match[2]), match[1] == "\x04"
+            before = rest[match.start() - _gap(rest, match) : match.start()]
             if not text.startswith(before, at):
                 return []
             at = _add(found, at, before, "template", None, None)
-            inner = next((c for c in (content, content.strip()) if text.startswith(c, at)), None)
+            field, value = ("role", messages[index][0]) if is_role else ("content", messages[index][1])
+            inner = next((one for one in (value, value.strip()) if text.startswith(one, at)), None)
             if inner is None:
                 return []
-            at = _add(found, at, inner, "message", f"messages[{index}].content", content.find(inner))
-        if text[at:] != rest:
+            at = _add(found, at, inner, "message", f"messages[{index}].{field}", value.find(inner))
+        tail = _MARK.split(rest)[-1]
+        if text[at:] != tail or any(rest.count(content) > 1 for _, content in marked):
             return []
-        _add(found, at, rest, "template", None, None)
+        _add(found, at, tail, "template", None, None)
         return found
+
+
+_MARK = re.compile(r"([\x02\x04])(\d+)[\x03\x05]")
+
+
+def _gap(rest: str, match: re.Match[str]) -> int:
+    """How many characters stand between a mark and the one before it."""
+    last = max(rest.rfind("\x03", 0, match.start()), rest.rfind("\x05", 0, match.start()))
+    return match.start() - last - 1
 
 
 def _add(found: list[Any], at: int, text: str, origin: str, path: str | None, offset: int | None) -> int:
@@ -161,29 +180,44 @@ def plain_messages(body: Meta) -> tuple[list[tuple[str, str]], list[str]]:
     """Role and text of each message, which is all that a built-in format knows; and what was left out, in words.
 
     https://github.com/ggml-org/llama.cpp/blob/67a17c17caa95742186f8b1ecadd1b5abd6d5ebb/common/chat.cpp
+    Errors: `ValueError` for what llama.cpp refuses.
     """
-    messages, rewrites = [], []
+    messages: list[tuple[str, str]] = []
+    rewrites: list[str] = []
     for index, message in enumerate(body["messages"]):
-        content = message.get("content")
-        path = f"messages[{index}]"
-        if isinstance(content, list):
-            texts = [
-                str(part.get("text", "")) for part in content if isinstance(part, dict) and part.get("type") == "text"
-            ]
-            rewrites.append(f"{path}.content: its texts are joined with line feeds, other parts are dropped")
-            content = "\n".join(texts)
-        elif content is None:
-            rewrites.append(f"{path}.content: null, an empty text in its place")
-        text = content if isinstance(content, str) else "" if content is None else json.dumps(content)
-        if "\0" in text:
-            rewrites.append(f"{path}.content: cut at its first null character")
-            text = text.partition("\0")[0]
-        rewrites += [
-            f"{path}.{name}: not handed on" for name, value in message.items() if name not in _ROLE_CONTENT and value
-        ]
-        messages.append((str(message.get("role", "")), text))
+        path, role = f"messages[{index}]", message.get("role")
+        if not isinstance(role, str):
+            raise ValueError(f"{path}.role is no text, and llama.cpp refuses the request")  # noqa: TRY004
+        text = _text_of(message.get("content"), f"{path}.content", rewrites)
+        pair = (_whole(role, f"{path}.role", rewrites), _whole(text, f"{path}.content", rewrites))
+        left = [name for name, value in message.items() if name not in _ROLE_CONTENT and value]
+        rewrites += [f"{path}.{name}: not handed on" for name in left]
+        messages.append(pair)
     dropped = [name for name in ("tools", "documents", "chat_template_kwargs") if body.get(name)]
     return messages, rewrites + [f"{name}: not handed on" for name in dropped]
+
+
+def _text_of(content: Any, path: str, rewrites: list[str]) -> str:
+    if isinstance(content, str):
+        return content
+    if content is None:
+        rewrites.append(f"{path}: null, an empty text in its place")
+        return ""
+    if not isinstance(content, list):
+        raise ValueError(f"{path} is neither text nor list, and llama.cpp refuses the request")  # noqa: TRY004
+    texts = [str(part.get("text", "")) for part in content if isinstance(part, dict) and part.get("type") == "text"]
+    rewrites.append(f"{path}: its texts are joined with line feeds, other parts are dropped")
+    return "\n".join(texts)
+
+
+def _whole(text: str, path: str, rewrites: list[str]) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{path} is no valid Unicode, and llama.cpp refuses the request") from error
+    if "\0" in text:
+        rewrites.append(f"{path}: cut at its first null character")
+    return text.partition("\0")[0]
 
 
 def main() -> None:

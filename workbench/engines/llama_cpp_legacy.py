@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from workbench.engines.base import Job
 from workbench.engines.limits import Sandbox
+from workbench.engines.llama_cpp import told
 from workbench.engines.replies import body_of, rendered
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ class LlamaCppLegacy:
         if evidence and text:
             parts = ", ".join(f"{piece!r} in line {text.count(chr(10), 0, at) + 1}" for at, piece in evidence)
             notes.append(f"chosen because the template contains {parts}; these alone give the same choice")
-        return rendered(self, reply, job, notes)
+        found = rendered(self, reply, job, notes)
+        return replace(found, spans=tuple(told(found, job.conversation.data, {"messages": job.conversation.messages})))
 
 
 def _alike(names: list[str]) -> str:

@@ -12,7 +12,7 @@ from workbench.engines.base import Job
 from workbench.engines.limits import Reply, Sandbox
 from workbench.engines.llama_cpp import choose, origins_by
 from workbench.engines.replies import body_of, clock_of, rendered
-from workbench.engines.template import Template
+from workbench.engines.template import TEMPLATE_KEY, Template
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def sandbox() -> Sandbox:
 
 
 class LlamaServer:
-    """A server of our own with the setup's model, or with a tiny one where it has none; or a running one by `URL`."""
+    """A server of our own with a tiny model that has the setup's tokens and flags; or a running one by `URL`."""
 
     name = "llama-server"
 
@@ -91,28 +91,27 @@ def _dates(job: Job, text: str, clock: str) -> dict[str, str]:
 
 
 def _model(template: Template) -> Path:
-    """The model that the server loads: the setup's, its metadata changed where the setup says so, or a tiny one."""
-    from pathlib import Path
+    """The model that the server loads: a tiny one that has the setup's special tokens, flags and own templates.
 
+    Rendering needs no weights, and a model of many gigabytes would take longer to load than a render may take.
+    """
     from workbench.data import toolsmith
     from workbench.gguf.altered import altered_copy
     from workbench.gguf.header import read_header
 
-    if template.model is None:
-        header = read_header(str(toolsmith()))
-        return altered_copy(header, _carrier(header, dict(template.special_tokens)))
-    given = template.changes.value() if template.changes is not None else {}
-    changed = {key: value for key, value in given.items() if key.startswith("tokenizer.")}
-    return altered_copy(read_header(template.model), changed) if changed else Path(template.model)
-
-
-def _carrier(header: Any, special: dict[str, str]) -> dict[str, Any]:
-    """Metadata with which the tiny model has these special tokens, none where there is none, and adds none."""
+    header = read_header(str(toolsmith()))
+    special = dict(template.special_tokens)
     tokens, types = list(header.array("tokenizer.ggml.tokens")), list(header.array("tokenizer.ggml.token_type"))
     for name in ("bos", "eos"):
         index = header.get(f"tokenizer.ggml.{name}_token_id")
         text = special.get(f"{name}_token")
         tokens[index] = text or f"<|no {name}|>"
         types[index] = types[index] if text else _UNUSED
-    flags = dict.fromkeys(("tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token"), False)
-    return {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types, **flags}
+    changes: dict[str, Any] = {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.token_type": types}
+    changes["tokenizer.ggml.add_bos_token"] = template.adds_bos
+    changes["tokenizer.ggml.add_eos_token"] = template.adds_eos
+    if template.own:
+        changes |= dict.fromkeys(f"{TEMPLATE_KEY}.{name}" for name, _ in header.named_templates)
+        changes |= {TEMPLATE_KEY: template.text or None}
+        changes |= {f"{TEMPLATE_KEY}.{name}": text for name, text in template.named}
+    return altered_copy(header, changes)

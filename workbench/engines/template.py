@@ -10,10 +10,11 @@ from workbench.errors import CannotRun
 if TYPE_CHECKING:
     from workbench.gguf.header import Header
     from workbench.setup import Setup
-    from workbench.values import FrozenJSON
 
 TEMPLATE_KEY = "tokenizer.chat_template"
-BOS_KEY = "tokenizer.ggml.add_bos_token"
+BOS_KEY, EOS_KEY = "tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token"
+# Pre-tokenizers with which llama.cpp adds BOS where the file does not say.
+BOS_BY_DEFAULT = ("llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2")
 TOKENS_KEY = "tokenizer.ggml.tokens"
 # The engine's variable for each token that a GGUF file names by its id.
 TOKEN_KEYS = {
@@ -33,9 +34,8 @@ class Template:
 
     `text` is the default template, empty where there are only named ones; `named` are variants such as
     `("tool_use", "...")`; `special_tokens` the variables such as `("bos_token", "<s>")`; `label` says
-    where it came from. For an engine that loads a model: `model` is its path, `changes` the setup's
-    metadata, `own` says that the template is the file's own, unchanged, and `adds_bos` that the file asks
-    its tokenizer for a BOS.
+    where it came from. For an engine that loads a model: `model` is its path, `own` says that the template is
+    the file's own, unchanged, `adds_bos` and `adds_eos` that its tokenizer adds these tokens.
     """
 
     text: str
@@ -43,9 +43,9 @@ class Template:
     special_tokens: tuple[tuple[str, str], ...] = ()
     label: str = "model"
     model: str | None = None
-    changes: FrozenJSON | None = None
     own: bool = False
     adds_bos: bool = False
+    adds_eos: bool = False
 
 
 def resolve_template(setup: Setup, header: Header | None) -> Template:
@@ -63,17 +63,33 @@ def resolve_template(setup: Setup, header: Header | None) -> Template:
     check_overrides(header, setup.metadata.value())
     source = setup.template.source or "model"
     special = _special_tokens(setup, header)
-    adds = bool(setup.metadata.value().get(BOS_KEY, header.add_bos if header is not None else None))
+    adds = _adds(setup, header)
     if source.startswith("text:"):
-        return Template(source[5:], (), special, "text", setup.model, setup.metadata, adds_bos=adds)
+        return Template(source[5:], (), special, "text", setup.model, **adds)
     if source.startswith("file:"):
         path = Path(source[5:]).expanduser()
-        return Template(
-            read_text(path, "a chat template"), (), special, f"file {path.name}", setup.model, setup.metadata
-        )
-    text, named = _of_model(setup, header)
+        text = read_text(path, "a chat template")
+        return Template(text, (), special, f"file {path.name}", setup.model, **adds)
+    own_text, named = _of_model(setup, header)
     own = not any(key.startswith(TEMPLATE_KEY) for key in setup.metadata.value())
-    return Template(text, named, special, "model" if text or named else "none", setup.model, setup.metadata, own, adds)
+    return Template(own_text, named, special, "model" if own_text or named else "none", setup.model, own, **adds)
+
+
+def _adds(setup: Setup, header: Header | None) -> dict[str, bool]:
+    """Whether the tokenizer adds BOS and EOS: what setup or file say, else llama.cpp's default for its kind.
+
+    https://github.com/ggml-org/llama.cpp/blob/67a17c17caa95742186f8b1ecadd1b5abd6d5ebb/src/llama-vocab.cpp
+    """
+    given = setup.metadata.value()
+    kind = header.get("tokenizer.ggml.model") if header is not None else None
+    pre = header.get("tokenizer.ggml.pre") if header is not None else None
+    bos = kind == "llama" or pre in BOS_BY_DEFAULT
+    found = {"adds_bos": bos, "adds_eos": False}
+    if header is not None:
+        own = {"adds_bos": header.add_bos, "adds_eos": header.add_eos}
+        found |= {name: value for name, value in own.items() if value is not None}
+    keys = {"adds_bos": BOS_KEY, "adds_eos": EOS_KEY}
+    return found | {name: bool(given[key]) for name, key in keys.items() if given.get(key) is not None}
 
 
 def require_template(template: Template) -> None:
