@@ -35,6 +35,16 @@ def cut(tmp_path, data):
     return sentence(path)
 
 
+def test_a_name_out_of_a_damaged_file_stays_on_one_line(tmp_path, whole):
+    """A length that is damaged makes a name of whatever follows: line feeds and control characters too."""
+    at = whole.index(b"general.architecture")
+    data = bytearray(whole)
+    data[at - 8 : at] = (200).to_bytes(8, "little")
+    data[at + 20 : at + 24] = b"\n\x1b\r\n"
+    data[at + 200 : at + 204] = (99).to_bytes(4, "little")
+    assert "general.architecture\\n\\x1b" in cut(tmp_path, bytes(data))
+
+
 def test_missing_file(tmp_path):
     assert "does not exist" in sentence(tmp_path / "none.gguf")
 

@@ -10,7 +10,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from workbench.errors import BadFile
+from workbench.errors import BadFile, one_line
+from workbench.values import clip
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -19,6 +20,7 @@ STRING, ARRAY = 8, 9
 LEAST_KEY, LEAST_TENSOR = 13, 24  # bytes of the smallest metadata entry and tensor entry
 VERY_LONG = 1 << 30  # bytes; no text in a real file is longer, so the length itself is damaged
 MOST_REAL = 65_536  # keys or tensors; a cut file may announce so many, more is damage
+LONGEST_NAME = 80  # characters
 AGAIN = "download or copy the file again"
 
 # First bytes -> what such a file is
@@ -133,7 +135,7 @@ class _Walk:
     def _key(self, index: int) -> None:
         name = self._text().decode("utf-8", "backslashreplace")
         where = "vocabulary" if name.startswith("tokenizer.ggml.") else "metadata"
-        self._where = f"in the {where}, at {name}" if name else self._where
+        self._where = f"in the {where}, at {_shown(name)}" if name else self._where
         if not name:
             raise Broken(f"is damaged: metadata key {index + 1:,} has no name")
         self._value(self._number("<i"), name)
@@ -157,11 +159,11 @@ class _Walk:
                 self._where = f"{where}, item {index + 1:,} of {count:,}"
                 self._text()
         else:
-            raise Broken(f"is damaged {self._where}: the items of {name} are of type {kind}")
+            raise Broken(f"is damaged {self._where}: the items of {_shown(name)} are of type {kind}")
 
     def _tensor(self) -> None:
         name = self._text().decode("utf-8", "backslashreplace")
-        self._where += f" ({name})"
+        self._where += f" ({_shown(name)})"
         dimensions = self._number("<I")
         if dimensions > 4:
             raise Broken(f"is damaged {self._where}: it has {dimensions:,} dimensions, at most 4 are known")
@@ -198,3 +200,8 @@ def looks_like(head: bytes) -> str:
     if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
         return "it looks like a safetensors file"
     return f"it begins with {head[:8]!r} instead of {MAGIC!r}"
+
+
+def _shown(name: str) -> str:
+    """A name out of a damaged file for a sentence: on one line and not too long, whatever bytes it is made of."""
+    return clip(one_line(name), LONGEST_NAME)
