@@ -108,6 +108,12 @@ def clip(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:limit]}… (+{len(text) - limit:,} characters)"
 
 
+def shared_start(a: str, b: str) -> int:
+    """How many characters two texts begin with together."""
+    shorter = min(len(a), len(b))
+    return next((i for i in range(shorter) if a[i] != b[i]), shorter)
+
+
 def frozen_array(values: Any, dtype: Any) -> np.ndarray[Any, Any]:
     """A read-only, C-contiguous copy of `values` as `dtype`."""
     array: np.ndarray[Any, Any] = np.array(values, dtype=dtype, order="C", copy=True)

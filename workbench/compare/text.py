@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
+from workbench.values import shared_start
+
 # What a reader takes for one thing: a mark such as <|im_end|> or [/INST], a word, a run of equal white space, a sign.
 _PIECE = re.compile(
     r"<\|[^<>|\s]{1,60}\|>|</?[A-Za-z_][^<>\s]{0,60}>|\[/?[A-Z_]{2,30}\]|\w+|\n| +|\s|[^\w\s]", re.UNICODE
@@ -67,8 +69,8 @@ def _blocks(a: str, b: str, pieces: re.Pattern[str], inside: Difference) -> Iter
         return
     parts = pieces.findall(one), pieces.findall(other)
     if len(parts[0]) * len(parts[1]) > MOST_PAIRS:
-        head = first_index(one, other)
-        tail = first_index(one[head:][::-1], other[head:][::-1])
+        head = shared_start(one, other)
+        tail = shared_start(one[head:][::-1], other[head:][::-1])
         yield Difference(inside.start_a + head, inside.end_a - tail, inside.start_b + head, inside.end_b - tail)
         return
     ends_a, ends_b = ([0, *accumulate(map(len, part))] for part in parts)
@@ -82,17 +84,11 @@ def _blocks(a: str, b: str, pieces: re.Pattern[str], inside: Difference) -> Iter
             )
 
 
-def first_index(a: str, b: str) -> int:
-    """How many characters two texts begin with together."""
-    shorter = min(len(a), len(b))
-    return next((i for i in range(shorter) if a[i] != b[i]), shorter)
-
-
 def first_difference(a: str, b: str) -> FirstDifference | None:
     """Where two texts part, with `WINDOW` characters before and behind; None for equal texts."""
     if a == b:
         return None
-    offset = first_index(a, b)
+    offset = shared_start(a, b)
     before = a[max(0, offset - WINDOW) : offset]
     line = a.count("\n", 0, offset) + 1
     return FirstDifference(offset, line, before, a[offset : offset + WINDOW], b[offset : offset + WINDOW])

@@ -51,35 +51,23 @@ def _placed(rendered: Rendered, error: RenderError | None) -> Rendered:
 
 
 def _shared(text: str, other: str, spans: tuple[Span, ...]) -> tuple[Span, ...]:
-    """The spans of `other` over the beginning and the end that it shares with `text`, between them unknown."""
+    """The spans of `other` that stand wholly in what it begins and ends with as `text` does, between them unknown.
+
+    A part of a span may be alike by chance.
+    """
     from workbench.stages import Span
+    from workbench.values import shared_start
 
-    head = _same(text, other)
-    tail = _same(text[head:][::-1], other[head:][::-1])
-    head = max([span.end for span in spans if span.end <= head], default=0)  # whole spans: a part may be chance
-    first = min([span.start for span in spans if span.start >= len(other) - tail], default=len(other))
+    head = shared_start(text, other)
+    tail = shared_start(text[head:][::-1], other[head:][::-1])
     shift = len(text) - len(other)
-    found = _cut(spans, 0, head, 0)
-    if first + shift > head:
-        found.append(Span(head, first + shift, "unknown", None, None, None, False, None))
-    return (*found, *_cut(spans, first, len(other), shift))
-
-
-def _same(one: str, other: str) -> int:
-    """How many characters two texts begin with together."""
-    shorter = min(len(one), len(other))
-    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), shorter)
-
-
-def _cut(spans: tuple[Span, ...], start: int, end: int, shift: int) -> list[Span]:
-    """The parts of `spans` in [start, end), moved by `shift`."""
-    found = []
-    for span in spans:
-        low, high = max(span.start, start), min(span.end, end)
-        if low < high:
-            offset = span.offset + low - span.start if span.offset is not None else None
-            found.append(span._replace(start=low + shift, end=high + shift, offset=offset))
-    return found
+    before = [span for span in spans if span.end <= head]
+    behind = [span for span in spans if span.start >= len(other) - tail]
+    start = before[-1].end if before else 0
+    end = behind[0].start + shift if behind else len(text)
+    gap = [Span(start, end, "unknown", None, None, None, False, None)] if end > start else []
+    moved = [span._replace(start=span.start + shift, end=span.end + shift) for span in behind]
+    return (*before, *gap, *moved)
 
 
 def split(spans: tuple[Span, ...], path: str, parts: list[tuple[int, str | None]]) -> tuple[Span, ...]:

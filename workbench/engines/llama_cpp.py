@@ -82,7 +82,8 @@ def origins_by(
 
     seen = facts.get("seen")
     if seen is None:
-        return found if found.error is None else with_origins(found, Job(job.conversation, template, clock, job.track))
+        again = Job(job.conversation, template, clock, job.track)
+        return found if found.error is None else with_origins(found, again, cancel=cancel)
     body = job.conversation.data
     try:
         request = Conversation.from_dict(request_seen(body, seen))
@@ -101,9 +102,8 @@ def told(found: Rendered, body: dict[str, Any], seen: dict[str, Any]) -> list[Sp
     parts, shift = origins_of(body, seen), shift_of(body["messages"], seen["messages"])
     given = body.get("chat_template_kwargs") or {}
     added = {f"chat_template_kwargs.{name}": name for name in seen if name not in given}
-    spans = found.spans
     placed: list[Span] = []
-    for span in spans:
+    for span in found.spans:
         if span.path in added:
             placed.append(span._replace(origin="default", path=added[span.path]))
         elif span.path == "add_generation_prompt" and "add_generation_prompt" not in body:

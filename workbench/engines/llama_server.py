@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import cache
 from importlib.util import find_spec
@@ -70,14 +69,13 @@ class LlamaServer:
 
 def _from(address: str, body: dict[str, Any], more: dict[str, str], text: str, notes: list[str]) -> Reply:
     """The answer of a running server, which renders with its own template."""
-    from workbench.engines.llama_server_http import apply
+    from workbench.engines.llama_server_http import apply, with_arguments
 
-    given = body.get("chat_template_kwargs") or {}
-    asked = {**body, "chat_template_kwargs": {**more, **given}} if more else body
-    prompt, facts = apply(address.rstrip("/"), json.dumps(asked).encode())
+    prompt, facts = apply(address.rstrip("/"), with_arguments(body, more))
     own = facts.get("chat_template")
     if own is not None and own != text:
         notes.append("the server renders with its own template, which is not this one")
+    notes.append("not evaluated: what this server rewrote, and where its characters are from")
     notes.append(f"build of the server: {facts.get('build_info') or 'unknown'}")
     return Reply(prompt, {"rewrites": [], **facts}, {})
 

@@ -27,6 +27,12 @@ def apply(address: str, body: bytes, timeout_s: float = 10.0) -> tuple[str | Non
     return prompt, {"caps": known.get("chat_template_caps"), **told}
 
 
+def with_arguments(body: Meta, more: Meta) -> bytes:
+    """The request as JSON, with more template arguments; its own win."""
+    given = body.get("chat_template_kwargs") or {}
+    return json.dumps({**body, "chat_template_kwargs": {**more, **given}} if more else body).encode()
+
+
 def _asked(url: str, body: bytes | None, timeout_s: float) -> tuple[Any, Meta | None]:
     """The JSON that `url` answers with, or the error. No proxy is asked for what is on this machine."""
     try:

@@ -12,7 +12,7 @@ from typing import Any
 
 import xllamacpp
 
-from .llama_server_http import apply, error_of
+from .llama_server_http import apply, error_of, with_arguments
 from .seen import SWITCH, changes, showing, shown
 from .serving import MIB, Meta, Send, send_text, serve
 
@@ -30,7 +30,7 @@ class Answers:
         """The frames of one request's answer."""
         body = json.loads(body_text.decode("utf-8", "surrogatepass"))
         with said_to_stderr():
-            text, facts = self.apply(options["override"], options["model"], _with(body, options["more"]))
+            text, facts = self.apply(options["override"], options["model"], with_arguments(body, options["more"]))
             if text is not None:
                 facts |= self.seen(options, body, facts.get("caps"))
         send_text(send, text, facts)
@@ -51,7 +51,7 @@ class Answers:
 
     def seen(self, options: Meta, body: Meta, caps: Any) -> Meta:
         """`seen`, the variables as the server handed them on, and `rewrites`; neither where it does not tell."""
-        asked = _with(body, {**options["more"], SWITCH: True})
+        asked = with_arguments(body, {**options["more"], SWITCH: True})
         text, facts = self.apply(showing(options["template"]), options["model"], asked)
         values = shown(text) if text is not None and facts.get("caps") == caps else None
         if values is None:
@@ -66,12 +66,6 @@ class Answers:
                 self._servers.popitem(last=False)
         self._servers.move_to_end(key)
         return self._servers[key]
-
-
-def _with(body: Meta, more: Meta) -> bytes:
-    """The request with more template arguments; its own win."""
-    given = body.get("chat_template_kwargs") or {}
-    return json.dumps({**body, "chat_template_kwargs": {**more, **given}} if more else body).encode()
 
 
 def parameters(template: str, model: str) -> Any:
