@@ -12,7 +12,7 @@ help:
 	@echo "make check      ruff, its formatter and mypy"
 	@echo "make bench      the benchmarks; writes benchmarks/RESULTS.md"
 	@echo "make notebooks  runs the notebooks as they are shipped, into artifacts/notebooks"
-	@echo "make toolsmith  trains the small model anew and measures it, 92 minutes (ARGS='--seed 2')"
+	@echo "make toolsmith  trains the small model anew and measures it, 108 minutes (ARGS='--seed 2')"
 	@echo "make clean      removes .venv and what was built here; the cache with model and wheels stays"
 
 setup:

@@ -26,7 +26,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
 STAMPS = VENV / "setup-stamps.json"
 CONSTRAINTS = ROOT / "constraints.txt"
-EXTRAS = "lab,engines,servers,test,dev"
+EXTRAS = "lab,engines,servers,hf,test,dev"
 UNFINISHED = "installed, not checked yet"  # an interrupted run goes on from there
 
 

@@ -1,6 +1,6 @@
 """Trains toolsmith anew, measures it, and says whether it meets its aims: `make toolsmith`.
 
-    make toolsmith                        one run of 80 minutes and 12 more, seed 1, into artifacts/toolsmith-1
+    make toolsmith                        one run of 80, 94 and 108 minutes, seed 1, into artifacts/toolsmith-1
     make toolsmith ARGS="--seed 2"        another
     make toolsmith ARGS="--f32"           only the F32 file of the shipped weights, to the byte
 
@@ -30,7 +30,8 @@ def main() -> int:
     """Each step in order; ends with the code of the first that fails, 1 where an aim is missed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=80.0)
-    parser.add_argument("--more", type=float, default=11.5, help="minutes of the second end; the mean of both counts")
+    parser.add_argument("--more", type=float, default=14.0, help="minutes to each further end of the run")
+    parser.add_argument("--ends", type=int, default=3, help="the mean of the weights at all ends counts")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=None, help="folder; artifacts/toolsmith-SEED without it")
     parser.add_argument("--f32", action="store_true", help="only write the shipped weights as float32")
@@ -40,15 +41,17 @@ def main() -> int:
     python = environment()
     if options.f32:
         return run(python, "export.py", SHIPPED, folder / "toolsmith-f32.gguf", "--type", "f32")
-    checkpoint, first, both = folder / "checkpoint.pt", folder / "first.pt", folder / "mean.pt"
+    checkpoint, both = folder / "checkpoint.pt", folder / "mean.pt"
+    ends = [folder / f"end-{number}.pt" for number in range(1, options.ends + 1)]
     f16, f32 = folder / "toolsmith-f16.gguf", folder / "toolsmith-f32.gguf"
-    if not first.exists():
-        if code := run(python, "train.py", "--minutes", options.minutes, "--seed", options.seed, "--out", folder):
-            return code
-        shutil.copyfile(checkpoint, first)
+    for number, end in enumerate(ends):
+        if not end.exists():
+            minutes = options.minutes + number * options.more
+            if code := run(python, "train.py", "--minutes", minutes, "--seed", options.seed, "--out", folder):
+                return code
+            shutil.copyfile(checkpoint, end)
     steps = [
-        ("train.py", "--minutes", options.minutes + options.more, "--seed", options.seed, "--out", folder),
-        ("mean.py", first, checkpoint, both),
+        ("mean.py", *ends, both),
         ("export.py", both, f16),
         ("export.py", both, f32, "--type", "f32"),
         ("parity.py", both, f32),

@@ -19,6 +19,8 @@ from workbench.trace import STAGES, Stopped, Trace
 from workbench.values import FrozenJSON
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from workbench.engines import Template
     from workbench.gguf.header import Header
     from workbench.runtime.host import Host
@@ -73,6 +75,7 @@ class Chain:
         self.reused: list[str] = []
         self.stopped: Stopped | None = None
         self.evaluated: int | None = None
+        self._early: Future[Tokens] | None = None
         self.runtime: dict[str, Any] = {}
         self._host, self._own_host = host, host is None
         check_parser(setup.parser)
@@ -91,7 +94,9 @@ class Chain:
         return self._result()
 
     def close(self) -> None:
-        """End a host that was started for this chain alone."""
+        """End a host that was started for this chain alone; no work of this chain goes on behind it."""
+        if self._early is not None:
+            self._early.exception()
         if self._own_host and self._host is not None:
             self._host.close()
 
@@ -103,12 +108,17 @@ class Chain:
 
         choice = self.setup.effective()["template"]
         return render(
-            self.conversation, self.template, engine=choice["engine"], clock=choice["clock"], cancel=self.cancel
+            self.conversation,
+            self.template,
+            engine=choice["engine"],
+            clock=choice["clock"],
+            on_text=self._begin_tokens,
+            cancel=self.cancel,
         )
 
     def tokens(self) -> Tokens:
         """The prompt's tokens."""
-        return self.host().tokenize(self.values["rendered"].text, progress=self.progress, cancel=self.cancel)
+        return self._early.result() if self._early is not None else self._tokenized(self.values["rendered"].text)
 
     def scores(self) -> Scores:
         """What the model gives every position."""
@@ -136,6 +146,22 @@ class Chain:
 
     # -- how they hang together ---------------------------------------------------------------------
 
+    def _begin_tokens(self, text: str) -> None:
+        """Tokenise while the origins are still followed, unless an earlier trace may have the tokens."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        old = self.previous.rendered if self.previous else None
+        if "tokens" in self.wanted and (old is None or old.text != text):
+            beside = ThreadPoolExecutor(1, thread_name_prefix="workbench-tokens")
+            self._early = beside.submit(self._tokenized, text)
+            beside.shutdown(wait=False)
+
+    def _tokenized(self, text: str) -> Tokens:
+        started = time.perf_counter()
+        tokens = self.host().tokenize(text, progress=self.progress, cancel=self.cancel)
+        self.elapsed_ms["tokens"] = round((time.perf_counter() - started) * 1000, 3)
+        return tokens
+
     def host(self) -> Host:
         """The host, on this chain's setup. Errors: `BadRequest` where the setup names no model."""
         from workbench.runtime.host import Host
@@ -157,7 +183,7 @@ class Chain:
                 raise  # nothing was had: the caller's mistake, not a result
             self.stopped = Stopped(stage, FrozenJSON(error.to_dict()))
             return False
-        self.elapsed_ms[stage] = round((time.perf_counter() - started) * 1000, 3)
+        self.elapsed_ms.setdefault(stage, round((time.perf_counter() - started) * 1000, 3))
         return self._keep(stage, value)
 
     def _keep(self, stage: str, value: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from workbench.errors import BadFile, BadRequest
 from workbench.values import FrozenJSON, Value, clip
 
+MOST_BYTES = 256 << 20  # of a request or text that is read from a file
 # Body fields that the workbench gives a meaning; all others are kept and listed as unknown.
 TEMPLATE_FIELDS = ("messages", "tools", "documents", "chat_template_kwargs", "add_generation_prompt")
 SAMPLING_FIELDS = (
@@ -25,6 +26,28 @@ SAMPLING_FIELDS = (
     "max_tokens",
     "max_completion_tokens",
     "stop",
+    "presence_penalty",
+    "frequency_penalty",
+    "typical_p",
+    "top_n_sigma",
+    "xtc_probability",
+    "xtc_threshold",
+    "dry_multiplier",
+    "dry_base",
+    "dry_allowed_length",
+    "dry_penalty_last_n",
+    "dry_sequence_breakers",
+    "dynatemp_range",
+    "dynatemp_exponent",
+    "mirostat",
+    "mirostat_tau",
+    "mirostat_eta",
+    "adaptive_target",
+    "adaptive_decay",
+    "min_keep",
+    "logit_bias",
+    "samplers",
+    "grammar",
 )
 # Fields of the OpenAI body that say nothing about what a model reads or how it is sampled.
 TRANSPORT_FIELDS = ("model", "stream", "stream_options", "user", "metadata", "store", "n")
@@ -160,7 +183,15 @@ class Conversation(Value):
 def read_text(path: Path, what: str) -> str:
     """A file's text as UTF-8. Errors: `BadFile` that names `what` was expected."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:  # a device may never end
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise BadFile(
+                f"{path} is longer than {MOST_BYTES >> 20} MiB",
+                f"expected {what}",
+                "name a shorter file, or a part of it",
+            )
+        return content.decode("utf-8-sig")
     except FileNotFoundError as error:
         raise BadFile(f"no file at {path}", f"expected {what}", "check the path") from error
     except IsADirectoryError as error:

@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.compare.renders import Absent, Agreement, Renders
+from workbench.compare.rewrites import rewritten
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from workbench.conversation import Conversation
+    from workbench.engines import Job
     from workbench.engines.template import Template
     from workbench.progress import Cancel, Progress
+    from workbench.runtime.host import Host
     from workbench.setup import Setup
+    from workbench.stages import Rendered, Tokens
 
 
 def render_all(
@@ -33,13 +39,14 @@ def render_all(
     """
     from datetime import datetime
 
-    from workbench.engines import render
+    from workbench.engines import Job, render
     from workbench.errors import Cancelled, WorkbenchError
     from workbench.setup import ENGINE_NAMES, parse_clock
 
     names = tuple(engines) if engines is not None else ENGINE_NAMES
     clock = (parse_clock(clock) or datetime.now()).isoformat()  # noqa: DTZ005  one time for all, the user's own
     renders, absent = [], []
+    asked = _ask_package(Job(conversation, template, clock, track=False)) if "transformers" in names else None
     for done, name in enumerate(names):
         if progress is not None:
             progress(name, done, len(names))
@@ -49,7 +56,50 @@ def render_all(
             raise
         except WorkbenchError as error:
             absent.append(Absent(name, str(error)))
-    return Renders(tuple(renders), tuple(absent))
+    changed = tuple(one for rendered in renders if (one := rewritten(conversation, rendered)) is not None)
+    package = _wait(asked, cancel) if asked is not None else None
+    return Renders(tuple(renders), tuple(absent), package=package, rewritten=changed)
+
+
+def _wait(asked: Future[Rendered | str], cancel: Cancel | None) -> Rendered | str:
+    """The package's answer. Errors: `Cancelled`, and then it goes on: a start that is broken off begins anew."""
+    from concurrent.futures import TimeoutError as NotYet
+
+    from workbench.errors import Cancelled
+
+    while True:
+        try:
+            return asked.result(timeout=0.05)
+        except NotYet:
+            if cancel is not None and cancel.is_set():
+                raise Cancelled("the render was cancelled") from None
+
+
+def _ask_package(job: Job) -> Future[Rendered | str]:
+    """What the installed transformers package writes, while the engines do theirs: it takes seconds to start.
+
+    In words why it was not asked, where it was not.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from workbench.engines.transformers_package import TransformersPackage
+    from workbench.errors import CannotRun
+
+    def ask() -> Rendered | str:
+        package = TransformersPackage()
+        if package.missing() is not None:
+            return "it is not installed here"
+        if not (job.template.text or job.template.named):
+            return "there is no template"
+        try:
+            return package.render(job)
+        except CannotRun as error:
+            return f"it does not run here: {error}"
+
+    with_one = ThreadPoolExecutor(1, thread_name_prefix="workbench-package")
+    found = with_one.submit(ask)
+    with_one.shutdown(wait=False)
+    return found
 
 
 def side_by_side(
@@ -78,19 +128,20 @@ def side_by_side(
     return with_ids(found, setup, cancel=options.get("cancel")) if wanted else found
 
 
-def with_ids(found: Renders, setup: Setup, *, cancel: Cancel | None = None) -> Renders:
-    """`found` with the token ids of each text. Errors: those of the host."""
+def with_ids(found: Renders, setup: Setup, *, host: Host | None = None, cancel: Cancel | None = None) -> Renders:
+    """`found` with the tokens of each text; `host` is one that has the model already. Errors: those of the host."""
     from workbench.errors import BadRequest, CannotRun
     from workbench.runtime.host import Host
 
-    ids: dict[str, tuple[int, ...]] = {}
+    tokens: dict[str, Tokens] = {}
     texts = {rendered.text for rendered in found.renders if rendered.text is not None}
-    with contextlib.closing(Host(setup)) as host:
+    with contextlib.nullcontext(host) if host is not None else contextlib.closing(Host(setup)) as loaded:
         for text in texts:
             with contextlib.suppress(BadRequest, CannotRun):  # a text that cannot be tokenised has no ids
-                ids[text] = tuple(host.tokenize(text, cancel=cancel).ids.tolist())
-    pairs = [(rendered.engine, ids[rendered.text]) for rendered in found.renders if rendered.text in ids]
-    return replace(found, ids=tuple(pairs))
+                tokens[text] = loaded.tokenize(text, cancel=cancel)
+    pairs = [(one.engine, tokens[one.text]) for one in found.renders if one.text in tokens]
+    ids = tuple((engine, tuple(of_text.ids.tolist())) for engine, of_text in pairs)
+    return replace(found, ids=ids, tokens=tuple(pairs))
 
 
 def agreement(

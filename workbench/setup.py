@@ -14,11 +14,18 @@ from typing import Any, get_args, get_type_hints
 
 from workbench.conversation import Conversation, read_text
 from workbench.errors import BadRequest
-from workbench.values import FrozenJSON, Value
+from workbench.values import FrozenJSON, Value, clip
 
 ENGINE_NAMES = ("transformers", "llama.cpp", "llama.cpp-legacy", "llama-cpp-python", "llama-server", "ollama")
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+SPLIT_MODES = ("layer", "none", "row")
+ROPE_SCALINGS = ("none", "linear", "yarn")
+# llama.cpp's samplers in its own order; "adaptive_p", where it is named, draws in place of the last one.
+# https://github.com/ggml-org/llama.cpp/blob/0c1e57098bba43ac29e6e3b677cdceebdd22334f/common/sampling.cpp#L833
+SAMPLERS = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature")
+CHAINS = ("llama.cpp", "llama-cpp-python")  # whose program puts the samplers together, see `sampling.chain`
 DEFAULT_N_CTX = 4096
+MOST_FLOAT = 3.4028234e38  # llama.cpp's settings are 32-bit floats
 NOT_REPLACED, REMOVED = "the file's own", "removed"  # what `diff` says of a metadata key
 
 
@@ -58,12 +65,24 @@ class Runtime:
     use_extra_bufts: bool | None = None  # CPU weight repacking
     rope_freq_base: float | None = None
     rope_freq_scale: float | None = None
-    devices: tuple[str, ...] | None = None  # device names; None: all that llama.cpp would use
+    devices: tuple[str, ...] | None = None  # names, "rpc:local" or "HOST:PORT"; None: all that llama.cpp would use
+    split_mode: str | None = None  # one of SPLIT_MODES: layers over all devices, all on one, rows over all
+    main_gpu: int | None = None  # which of the devices, from 0, takes all in split mode "none"
+    tensor_split: tuple[float, ...] | None = None  # share of each device; None: by free memory
+    rope_scaling: str | None = None  # one of ROPE_SCALINGS; None: as the file says, as for all below
+    yarn_ext_factor: float | None = None
+    yarn_attn_factor: float | None = None
+    yarn_beta_fast: float | None = None
+    yarn_beta_slow: float | None = None
+    yarn_orig_ctx: int | None = None  # tokens
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """The sampler chain's parameters. None: not set here, the request's value or the default applies."""
+    """The sampler chain's parameters, by llama-server's names. None: not set here, the request's or the default's.
+
+    https://github.com/ggml-org/llama.cpp/blob/0c1e57098bba43ac29e6e3b677cdceebdd22334f/tools/server/server-schema.cpp
+    """
 
     seed: int | None = None  # -1: a random one, recorded in the generation
     temperature: float | None = None  # 0: the most likely token
@@ -73,6 +92,29 @@ class Sampling:
     repeat_penalty: float | None = None
     repeat_last_n: int | None = None  # -1: the whole context
     max_tokens: int | None = None  # -1: as many as the context holds
+    presence_penalty: float | None = None  # taken off the logit of what was written; 0: off
+    frequency_penalty: float | None = None  # the same for each time that it was written
+    typical_p: float | None = None  # 1: off
+    top_n_sigma: float | None = None  # 0 or less: off
+    xtc_probability: float | None = None  # 0: off
+    xtc_threshold: float | None = None  # above 0.5: off
+    dry_multiplier: float | None = None  # 0: off
+    dry_base: float | None = None
+    dry_allowed_length: int | None = None  # tokens
+    dry_penalty_last_n: int | None = None  # tokens; 0: off
+    dry_sequence_breakers: tuple[str, ...] | None = None
+    dynatemp_range: float | None = None  # 0: off
+    dynatemp_exponent: float | None = None
+    mirostat: int | None = None  # 1 or 2: it and the temperature are the whole chain
+    mirostat_tau: float | None = None
+    mirostat_eta: float | None = None
+    adaptive_target: float | None = None  # of the sampler adaptive_p; below 0: it only draws
+    adaptive_decay: float | None = None
+    min_keep: int | None = None  # candidates that top_p, min_p, typ_p and xtc leave at least
+    logit_bias: FrozenJSON | None = None  # {"token id": number that is added, or false for never}
+    samplers: tuple[str, ...] | None = None  # out of SAMPLERS and "adaptive_p", in the order of their work
+    chain: str | None = None  # one of CHAINS
+    grammar: str | None = None  # GBNF that the answer must follow
 
 
 TEMPLATE_DEFAULTS = TemplateChoice("model", "transformers", None)
@@ -89,6 +131,8 @@ RUNTIME_DEFAULTS = Runtime(
     use_mmap=True,
     use_mlock=False,
     use_extra_bufts=True,
+    split_mode="layer",
+    main_gpu=0,
 )
 SAMPLING_DEFAULTS = Sampling(
     seed=0,
@@ -99,6 +143,28 @@ SAMPLING_DEFAULTS = Sampling(
     repeat_penalty=1.0,
     repeat_last_n=64,
     max_tokens=128,
+    presence_penalty=0.0,
+    frequency_penalty=0.0,
+    typical_p=1.0,
+    top_n_sigma=-1.0,
+    xtc_probability=0.0,
+    xtc_threshold=0.1,
+    dry_multiplier=0.0,
+    dry_base=1.75,
+    dry_allowed_length=2,
+    dry_penalty_last_n=64,
+    dry_sequence_breakers=("\n", ":", '"', "*"),
+    dynatemp_range=0.0,
+    dynatemp_exponent=1.0,
+    mirostat=0,
+    mirostat_tau=5.0,
+    mirostat_eta=0.1,
+    adaptive_target=-1.0,
+    adaptive_decay=0.9,
+    min_keep=0,
+    logit_bias=FrozenJSON({}),
+    samplers=SAMPLERS,
+    chain="llama.cpp",
 )
 SECTIONS: dict[str, type] = {
     "template": TemplateChoice,
@@ -115,6 +181,13 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "n_gpu_layers": (-1, 2**31 - 1),
     "rope_freq_base": (0, None),
     "rope_freq_scale": (0, None),
+    "main_gpu": (0, 2**31 - 1),
+    "tensor_split": (0, None),
+    "yarn_ext_factor": (0, None),
+    "yarn_attn_factor": (0, None),
+    "yarn_beta_fast": (0, None),
+    "yarn_beta_slow": (0, None),
+    "yarn_orig_ctx": (1, 2**31 - 1),
     "seed": (-1, 2**32 - 1),
     "temperature": (0, None),
     "top_k": (-(2**31), 2**31 - 1),
@@ -123,13 +196,32 @@ BOUNDS: dict[str, tuple[float | None, float | None]] = {
     "repeat_penalty": (0, None),
     "repeat_last_n": (-1, 2**31 - 1),
     "max_tokens": (-1, 2**31 - 1),
+    "typical_p": (0, 1),
+    "xtc_probability": (0, 1),
+    "xtc_threshold": (0, 1),
+    "dry_multiplier": (0, None),
+    "dry_base": (1, None),
+    "dry_allowed_length": (0, 2**31 - 1),
+    "dry_penalty_last_n": (0, 2**31 - 1),
+    "dynatemp_range": (0, None),
+    "dynatemp_exponent": (0, None),
+    "mirostat": (0, 2),
+    "mirostat_tau": (0, None),
+    "mirostat_eta": (0, None),
+    "adaptive_target": (-1, 1),
+    "adaptive_decay": (0, 0.99),
+    "min_keep": (0, 2**31 - 1),
 }
 CHOICES: dict[str, tuple[str, ...]] = {
     "engine": ENGINE_NAMES,
     "type_k": KV_TYPES,
     "type_v": KV_TYPES,
     "flash_attn": ("auto",),
+    "split_mode": SPLIT_MODES,
+    "rope_scaling": ROPE_SCALINGS,
     "add_special": ("auto",),
+    "samplers": (*SAMPLERS, "adaptive_p"),
+    "chain": CHAINS,
 }
 
 
@@ -182,6 +274,8 @@ class Setup(Value):
             raise BadRequest(
                 f"{path} is not JSON: {error}", 'accepted is a setup such as {"model": "model.gguf"}'
             ) from error
+        except ValueError as error:
+            raise BadRequest(f"{path} has a number of thousands of digits", "accepted are smaller ones") from error
         return cls.from_dict(data, source=str(path)).anchored(path.parent)
 
     def anchored(self, folder: Path) -> Setup:
@@ -342,26 +436,51 @@ def _section(kind: type, name: str, data: Any, where: str) -> Any:
 def _checked(dotted: str, key: str, value: Any, hint: Any, where: str) -> Any:
     if value is None:
         return None
+    if key == "logit_bias":
+        return _biases(dotted, value, where)
     kinds = [kind for kind in get_args(hint) if kind is not type(None)]
     accepted = _accepted(key, kinds)
-    wrong = BadRequest(f"{where}{dotted} is {json.dumps(value, default=repr)}", f"accepted is {accepted}")
+    wrong = BadRequest(f"{where}{dotted} is {_shown(value)}", f"accepted is {accepted}")
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if _finite(value) else math.inf
     if isinstance(value, float) and value.is_integer() and int in kinds:
         value = int(value)  # 40.0, as some clients write a whole number
     if isinstance(value, list | tuple):
-        if not any(get_args(kind) for kind in kinds) or not all(isinstance(item, str) and item for item in value):
+        items = _items(value, next((get_args(kind)[0] for kind in kinds if get_args(kind)), None))
+        if items is None or (key in CHOICES and not set(items) <= set(CHOICES[key])):
             raise wrong
-        return tuple(value)
+        return items
     if type(value) not in kinds:
         raise wrong
     if isinstance(value, str) and key in CHOICES and value not in CHOICES[key]:
         raise wrong
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = BOUNDS.get(key, (None, None))
-        if not math.isfinite(value) or (low is not None and value < low) or (high is not None and value > high):
+        if not _finite(value) or (low is not None and value < low) or (high is not None and value > high):
             raise wrong
     return value
+
+
+def _finite(number: float) -> bool:
+    """Whether a number is one for llama.cpp: neither infinite nor beyond what 32 bits of a float hold."""
+    return abs(number) <= MOST_FLOAT
+
+
+def _shown(value: Any) -> str:
+    """A wrong value for an error, short however long it is."""
+    try:
+        return clip(json.dumps(value, default=repr), 80)
+    except ValueError:  # more digits than Python writes
+        return "a number of thousands of digits"
+
+
+def _items(values: Any, kind: Any) -> tuple[Any, ...] | None:
+    """The items of a list as the hint's kind; None where one is not, or where no list is accepted."""
+    if kind is str and all(isinstance(item, str) and item for item in values):
+        return tuple(values)
+    if kind is float and all(type(item) in (int, float) and _finite(item) and item >= 0 for item in values):
+        return tuple(float(item) for item in values) if any(values) else None
+    return None
 
 
 def _accepted(key: str, kinds: list[Any]) -> str:
@@ -369,8 +488,11 @@ def _accepted(key: str, kinds: list[Any]) -> str:
     parts = [names[kind] for kind in kinds if kind in names and not (kind is str and key in CHOICES)]
     if key in CHOICES:
         parts.append(", ".join(f'"{choice}"' for choice in CHOICES[key]))
-    if any(get_args(kind) for kind in kinds):
-        parts.append("a list of names")
+    inside = [item for kind in kinds for item in get_args(kind)]
+    if inside and key in CHOICES:
+        return f"a list of {parts[-1]}"
+    if inside:
+        parts.append("a list of names" if str in inside else "a list of numbers, not all 0, each")
     return " or ".join(parts) + _range(*BOUNDS.get(key, (None, None)))
 
 
@@ -378,6 +500,20 @@ def _range(low: float | None, high: float | None) -> str:
     if high is not None:
         return f" from {low:.10g} to {high:.10g}"
     return f" of at least {low:g}" if low is not None else ""
+
+
+def _biases(dotted: str, value: Any, where: str) -> FrozenJSON:
+    """Token ids with what is added to their logit, in the shape of OpenAI's field; false bans the token."""
+    value = _plain(value)
+    items = value.items() if isinstance(value, dict) else [(None, None)]
+    for token, bias in items:
+        number = isinstance(bias, int | float) and not isinstance(bias, bool) and _finite(bias)
+        if not (isinstance(token, str) and token.isdecimal() and (number or bias is False)):
+            raise BadRequest(
+                f"{where}{dotted} is {_shown(value)}",
+                'accepted is {"TOKEN ID": number, ...}, with false for a token that must never come',
+            )
+    return FrozenJSON(value)
 
 
 def _metadata(value: Any, where: str) -> FrozenJSON:

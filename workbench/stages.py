@@ -72,7 +72,8 @@ class Rendered(Value):
     """The prompt as one engine wrote it, or the error; `spans` tile the text without gaps or overlaps.
 
     `rewrites` lists what the engine changed in the request before rendering, in words; `notes` what
-    the user should know about this render (origins lost, the clock used, events cut).
+    the user should know about this render (origins lost, the clock used, events cut). `request` is the request as
+    the template was given it, where the engine rewrites requests and tells.
     """
 
     engine: str
@@ -83,9 +84,10 @@ class Rendered(Value):
     events: tuple[Event, ...] = ()
     rewrites: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    request: FrozenJSON | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """`{engine, version, text, error, spans, rewrites, events, notes}`."""
+        """`{engine, version, text, error, spans, rewrites, events, notes, request}`."""
         return {
             "engine": self.engine,
             "version": self.version,
@@ -95,6 +97,7 @@ class Rendered(Value):
             "rewrites": list(self.rewrites),
             "events": [event._asdict() for event in self.events],
             "notes": list(self.notes),
+            "request": self.request.value() if self.request is not None else None,
         }
 
     @classmethod
@@ -109,6 +112,7 @@ class Rendered(Value):
             events=tuple(Event(**event) for event in data.get("events", ())),
             rewrites=tuple(data.get("rewrites", ())),
             notes=tuple(data.get("notes", ())),
+            request=FrozenJSON(data["request"]) if data.get("request") is not None else None,
         )
 
     def span_at(self, position: int) -> Span | None:
@@ -303,10 +307,25 @@ class Scores(Value):
         return f"Scores({len(self):,} positions, top {self.top_ids.shape[1]}{mean})"
 
 
+class Draw(NamedTuple):
+    """A random choice: a number in [0, 1) and the part of that range, `low` to `high`, on which its result stands.
+
+    Of a sampler that draws a token it is that token's share of the cumulated probabilities, in llama.cpp's
+    order of the candidates; of xtc the range in which it is at work. `number` is None where it is not known:
+    llama.cpp does not tell it, and what the seed gives did not fit the result.
+    """
+
+    number: float | None
+    low: float
+    high: float
+
+
 class SamplerStage(NamedTuple):
     """One sampler of the chain at one step: candidates left after it, how many it removed, the best few.
 
-    `top_ids` and `top_probs` are its output, best first, probabilities over the candidates left.
+    `top_ids` and `top_probs` are its output, best first, probabilities over the candidates left. `kept` is
+    the share of the probability before it that the candidates left had; `probs` the probability after it of
+    each of `Step.watched`, 0 for a removed one; `draw` the random number of a sampler that draws.
     """
 
     name: str
@@ -314,6 +333,15 @@ class SamplerStage(NamedTuple):
     n_removed: int
     top_ids: tuple[int, ...]
     top_probs: tuple[float, ...]
+    kept: float = 1.0
+    probs: tuple[float, ...] = ()
+    draw: Draw | None = None
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> SamplerStage:
+        """From its JSON form."""
+        lists = {name: tuple(data.get(name, ())) for name in ("top_ids", "top_probs", "probs")}
+        return cls(**(data | lists | {"draw": Draw(*data["draw"]) if data.get("draw") else None}))
 
 
 @dataclass(frozen=True)
@@ -321,7 +349,8 @@ class Step:
     """One generated token: `logprob` (nats) and `rank` under the model itself, before any sampler.
 
     `top_ids` and `top_logprobs` are the model's own candidates, best first; `stages` what each sampler
-    left of them, in the chain's order; the last stage drew `id`.
+    left of them, in the chain's order; the last stage drew `id`. `watched` are the candidates that are
+    followed through all samplers, with their `pieces` and their probability `before` the first one.
     """
 
     id: int
@@ -334,6 +363,9 @@ class Step:
     top_ids: tuple[int, ...]
     top_logprobs: tuple[float, ...]
     stages: tuple[SamplerStage, ...]
+    watched: tuple[int, ...] = ()
+    pieces: tuple[bytes, ...] = ()
+    before: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name; `piece` in base64."""
@@ -348,18 +380,17 @@ class Step:
             "top_ids": list(self.top_ids),
             "top_logprobs": list(self.top_logprobs),
             "stages": [
-                stage._asdict() | {"top_ids": list(stage.top_ids), "top_probs": list(stage.top_probs)}
+                {name: list(value) if isinstance(value, tuple) else value for name, value in stage._asdict().items()}
                 for stage in self.stages
             ],
+            "watched": list(self.watched),
+            "pieces": [base64.b64encode(piece).decode("ascii") for piece in self.pieces],
+            "before": list(self.before),
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Step:
         """The inverse of `to_dict`."""
-        stages = tuple(
-            SamplerStage(**(stage | {"top_ids": tuple(stage["top_ids"]), "top_probs": tuple(stage["top_probs"])}))
-            for stage in data["stages"]
-        )
         return cls(
             id=data["id"],
             piece=base64.b64decode(data["piece"], validate=True),
@@ -370,7 +401,10 @@ class Step:
             margin=_float(data["margin"]),
             top_ids=tuple(data["top_ids"]),
             top_logprobs=tuple(-np.inf if x is None else float(x) for x in data["top_logprobs"]),
-            stages=stages,
+            stages=tuple(SamplerStage.of(stage) for stage in data["stages"]),
+            watched=tuple(data.get("watched", ())),
+            pieces=tuple(base64.b64decode(piece, validate=True) for piece in data.get("pieces", ())),
+            before=tuple(data.get("before", ())),
         )
 
 

@@ -7,6 +7,8 @@ import io
 import json
 import math
 import os
+import tempfile
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,10 @@ TRACE, ARRAYS, HASHES = "trace.json", "arrays.npz", "hashes.json"
 
 def check_folder(folder: Path) -> None:
     """Make `folder` where it is not there, and see that it can be written to. Errors: `BadFile`."""
-    probe = folder / f".{TRACE}.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except (OSError, ValueError) as error:
         raise BadFile(
             f"the trace cannot be written to {folder}: {getattr(error, 'strerror', None) or error}",
@@ -41,16 +42,33 @@ def save_trace(trace: Trace, folder: Path) -> Path:
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     files[HASHES] = json.dumps(hashes, indent=1).encode()
     check_folder(folder)
+    asides = {name: folder / f".{name}.{os.getpid()}-{threading.get_ident()}" for name in files}
     try:
         for name, content in files.items():
-            aside = folder / f".{name}.{os.getpid()}"
-            aside.write_bytes(content)
-            aside.replace(folder / name)
+            asides[name].write_bytes(content)
+        _put(asides, folder)  # all are whole: an earlier trace is not lost to a full disk
     except OSError as error:
         raise BadFile(
-            f"the trace cannot be written to {folder}: {error.strerror}", "accepted is a folder one may write to"
+            f"the trace cannot be written to {folder}: {error.strerror or error}",
+            "accepted is a folder one may write to, on a disk with room",
+            "free some space, or name another folder",
         ) from error
+    finally:  # an interrupt too
+        for aside in asides.values():
+            aside.unlink(missing_ok=True)
     return folder
+
+
+def _put(asides: dict[str, Path], folder: Path) -> None:
+    """Each file under its own name; an interrupt in between waits, for the three belong together."""
+    try:
+        for name, aside in asides.items():
+            aside.replace(folder / name)
+    except KeyboardInterrupt:
+        for name, aside in asides.items():
+            if aside.exists():
+                aside.replace(folder / name)
+        raise
 
 
 def load_trace(folder: Path) -> Trace:

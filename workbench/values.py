@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -40,6 +41,18 @@ class Value:
         import pandas as pd
 
         return pd.DataFrame(self._rows())
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write the table of `to_frame` to a CSV file; pandas is not needed. Errors: `BadFile`."""
+        from workbench.arrays import write_csv
+
+        return write_csv(self, Path(path))
+
+    def to_npz(self, path: str | Path) -> Path:
+        """Write the arrays to an `.npz` file. Errors: `BadFile`; `BadRequest` for a value without arrays."""
+        from workbench.arrays import write_npz
+
+        return write_npz(self, Path(path))
 
     def _repr_html_(self) -> str:
         from workbench.views import html_of

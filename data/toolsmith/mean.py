@@ -1,6 +1,6 @@
-"""The mean of the weights of two checkpoints of one run: what is shipped is the mean of two ends.
+"""The mean of the weights of several checkpoints of one run: what is shipped is the mean of its ends.
 
-python mean.py FIRST.pt SECOND.pt OUT.pt
+python mean.py FIRST.pt SECOND.pt ... OUT.pt
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from pathlib import Path
 import torch
 
 
-def main(first: str, second: str, out: str) -> None:
-    """Write `out`: the second checkpoint, its mean weights replaced by the mean of both checkpoints' mean weights."""
-    one, other = torch.load(first), torch.load(second)
-    other["mean"] = {name: (one["mean"][name] + other["mean"][name]) / 2 for name in other["mean"]}
-    torch.save(other, Path(out).with_suffix(".new"))
+def main(ends: list[str], out: str) -> None:
+    """Write `out`: the last checkpoint, its mean weights replaced by the mean of all checkpoints' mean weights."""
+    states = [torch.load(end)["mean"] for end in ends]
+    kept = torch.load(ends[-1])
+    kept["mean"] = {name: sum(state[name] for state in states) / len(states) for name in kept["mean"]}
+    torch.save(kept, Path(out).with_suffix(".new"))
     Path(out).with_suffix(".new").replace(out)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(sys.argv[1:-1], sys.argv[-1])

@@ -62,14 +62,14 @@ def test_the_notebook_runs_and_everything_is_linked(page, lab):
 
     stamp = walk.settle(page)
     page.locator("[data-edit=template_text]").click()
-    page.get_by_label("Chat template (jinja)").fill("User: {{ messages[0].content }}\nBot:")
+    page.get_by_label("Chat template").fill("User: {{ messages[0].content }}\nBot:")
     walk.after(page, stamp)
     assert walk.tokens(page)[0] == "User"
     expect(page.locator(".wb-pane-rendered")).to_contain_text("Bot:")
     walk.picture(page, "edited-template")
 
     stamp = walk.settle(page)
-    page.get_by_label("Chat template (jinja)").fill("{% for m in messages %}\n{{ m.content }")
+    page.get_by_label("Chat template").fill("{% for m in messages %}\n{{ m.content }")
     walk.after(page, stamp)
     expect(page.locator("[data-error=template]")).to_contain_text("line 2")
     walk.picture(page, "broken-template")
@@ -99,7 +99,7 @@ def test_hostile_text_and_template_run_nothing(page, lab):
     page.locator(".gtitle").first.wait_for()
     page.locator("[data-edit=template_text]").click()
     stamp = walk.settle(page)
-    page.get_by_label("Chat template (jinja)").fill(HOSTILE + "{{ raise_exception('" + HOSTILE + "') }}")
+    page.get_by_label("Chat template").fill(HOSTILE + "{{ raise_exception('" + HOSTILE + "') }}")
     walk.after(page, stamp)
     expect(page.locator("[data-error=template]")).to_contain_text("<script>")
     page.wait_for_timeout(1000)  # the static copy is brought up to date

@@ -13,7 +13,14 @@ NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
 
 # What a cell of each shows when all went well.
-SHOWN = {"01-one-request-step-by-step": "The capital of France is Paris.", "02-templates": "Where the prompt goes"}
+SHOWN = {
+    "01-one-request-step-by-step": "The capital of France is Paris.",
+    "02-templates": "Where the prompt goes",
+    "03-tokens": "the text comes back byte for byte",
+    "04-logits-and-sampling": "Two sampler chains on the same logits",
+    "05-quantisation": "One request, several setups",
+    "06-offload-and-backends": "Runtime lab, static copy",
+}
 
 
 def code_cells(notebook):

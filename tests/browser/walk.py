@@ -38,7 +38,7 @@ def open_explorer(page: Page, lab: Lab, notebook: str) -> None:
     """Open a notebook, run all its cells without an error, and wait until the explorer has settled."""
     open_notebook(page, lab, notebook)
     errors = run_all(page)
-    assert errors == []
+    assert errors == [], errors
     settle(page)
 
 

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from workbench.data import toolsmith
+
 pytestmark = pytest.mark.model
 
 
@@ -95,3 +97,14 @@ def test_the_setup_overrides_the_request(workbench, tmp_path, demo_model, reques
     ran = workbench("trace", request_file, "--setup", setup, "--json")
     assert len(ran.json["generation"]["ids"]) == 2
     assert ran.json["generation"]["stop_reason"] == "max-tokens"
+
+
+def test_odd_runtime_settings_are_one_line_and_logits_that_are_no_numbers_a_result(workbench, tmp_path):
+    setup = tmp_path / "setup.json"
+    for runtime in ('{"n_ctx": NaN}', '{"n_ctx": 1e999}', '{"type_k": 3}', '{"devices": "CPU"}', '{"n_ctx": -5}', "7"):
+        setup.write_text(f'{{"model": {json.dumps(str(toolsmith()))}, "runtime": {runtime}}}')
+        assert "accepted is" in workbench("trace", "hello", "--setup", setup, "--json").refused()
+    setup.write_text(json.dumps({"model": str(toolsmith()), "runtime": {"yarn_attn_factor": 1e10}}))
+    ran = workbench("trace", "hello", "--setup", setup, "--json")
+    assert (ran.code, ran.err) == (1, "")
+    assert "are no numbers" in ran.json["stopped"]["error"]["message"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
+from dataclasses import replace
+from importlib.metadata import version
 
 import pytest
 
 from workbench.compare.renders import Absent, Agreement, Renders
-from workbench.data import requests
+from workbench.data import requests, toolsmith
 from workbench.renders import agreement, side_by_side
 from workbench.setup import ENGINE_NAMES, Setup, TemplateChoice
 from workbench.stages import Rendered, RenderError
@@ -55,8 +59,81 @@ def test_the_view_shows_each_text_once_and_escapes() -> None:
     shown = MADE._repr_html_()
     assert "2 different texts" in shown
     assert "no &lt;b&gt;" in shown
-    assert "<b>" not in shown.replace("<b>Rewritten", "").replace("<b>Not evaluated", "").replace("<b>Note", "")
+    assert "<b>" not in re.sub("<b>(Rewritten|Not evaluated|Note|transformers):", "", shown)
     assert "part from transformers at character 2, line 1; same ids" in shown
+
+
+def test_texts_are_compared_as_tokens_too() -> None:
+    chosen = Setup(
+        model=str(toolsmith()), template=TemplateChoice("text:<|turn|>{{ messages[0].content }} {{ bos_token }}")
+    )
+    found = side_by_side(ASK, chosen, engines=["transformers", "llama-cpp-python", "llama-server"])
+    aligned = found.alignment("transformers", "llama-server")
+    assert aligned is not None
+    assert aligned.same_ids is found.same_ids("transformers", "llama-server")
+    assert MADE.alignment("transformers", "llama.cpp") is None
+
+
+def package(text: str | None) -> Renders:
+    error = None if text is not None else RenderError("TypeError", "no <b>")
+    return replace(MADE, package=Rendered("transformers", "transformers 9, installed here", text, error))
+
+
+@pytest.mark.parametrize(
+    ("text", "agrees", "words"),
+    [
+        ("a b\nc", True, "transformers 9, installed here, writes the same text"),
+        ("a b\nd", False, "transformers 9, installed here, writes another text from character 4 on"),
+        (None, False, "transformers 9, installed here, refuses it: no <b>"),
+    ],
+)
+def test_what_the_installed_package_writes_stands_beside_the_engine(text, agrees, words) -> None:
+    found = package(text)
+    assert (found.package_agrees, found.package_words()) == (agrees, words)
+    assert found.to_dict()["package"] == {"version": "transformers 9, installed here", "same": agrees}
+    assert html.escape(words) in found._repr_html_()
+
+
+def test_without_the_package_nobody_claims_that_it_agrees() -> None:
+    found = replace(MADE, package="it is not installed here")
+    assert found.package_agrees is None
+    assert found.package_words() == "the package transformers was not asked: it is not installed here"
+    assert MADE.package_words() == ""
+
+
+def test_a_render_that_was_stopped_agrees_with_nothing() -> None:
+    stopped = Rendered("transformers", "transformers 9, installed here", None, RenderError("TimeLimit", "2 s"))
+    found = replace(MADE, package=stopped)
+    assert found.package_agrees is None
+    assert "not evaluated" in found.package_words()
+
+
+def test_the_installed_package_is_really_asked() -> None:
+    found = side_by_side(
+        ASK, Setup(template=TemplateChoice("text:{{ messages[0].content }}")), engines=["transformers"]
+    )
+    assert found.package is not None
+    assert found.package.text == "Hi <b>"
+    assert f"transformers {version('transformers')}, installed here, writes the same text" == found.package_words()
+
+
+def test_a_rewritten_request_is_shown_as_a_difference_of_two_requests() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    ask = {"messages": [{"role": "user", "content": parts}]}
+    chosen = Setup(template=TemplateChoice("text:{{ messages[0].content + '' }}"))
+    found = side_by_side(ask, chosen, engines=["transformers", "llama.cpp"])
+    (one,) = found.rewritten
+    assert one.engine == "llama.cpp"
+    assert one.before.value() == ask
+    assert one.after.value() == {"messages": [{"role": "user", "content": "a\nb"}]}
+    before, after = one.texts
+    rebuilt, at = "", 0
+    for change in one.differences:
+        rebuilt += before[at : change.start_a] + after[change.start_b : change.end_b]
+        at = change.end_a
+    assert rebuilt + before[at:] == after
+    assert Rendered.from_dict(found["llama.cpp"].to_dict()) == found["llama.cpp"]
+    assert "template saw it" in found._repr_html_()
 
 
 def test_every_engine_on_a_template_of_a_setup() -> None:

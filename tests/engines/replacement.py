@@ -77,21 +77,29 @@ def replaced(body: dict[str, Any], field: Field) -> tuple[dict[str, Any], Any]:
     return body, target[field.keys[-1]]
 
 
-def outcomes(template: Template, body: dict[str, Any], only: str = "") -> Iterator[Outcome]:
+def outcomes(
+    template: Template, body: dict[str, Any], only: str = "", *, engine: str = "transformers"
+) -> Iterator[Outcome]:
     """One outcome for each field whose path begins with `only`."""
-    first = render(Conversation.from_dict(body), template, clock=CLOCK)
+    first = render(Conversation.from_dict(body), template, engine=engine, clock=CLOCK)
     if first.text is None:
         return
     for field in fields_of(body):
         if field.path.startswith(only):
             changed, value = replaced(body, field)
-            second = render(Conversation.from_dict(changed), template, clock=CLOCK)
+            second = render(Conversation.from_dict(changed), template, engine=engine, clock=CLOCK)
             yield judged(first, second, field.path, value)
 
 
 def judged(first: Rendered, second: Rendered, path: str, value: Any) -> Outcome:
-    """Whether exactly the field's spans changed; a change elsewhere is forgiven only where the template branched."""
-    if second.text is None or _flow(first) != _flow(second):
+    """Whether exactly the field's spans changed.
+
+    A change elsewhere is forgiven only where the template or the engine branched: seen in the events, in the request
+    that was handed on, or, where neither is known, in another length.
+    """
+    if second.text is None or _flow(first) != _flow(second) or _handed(first) != _handed(second):
+        return Outcome("branches", path)
+    if len(first.text or "") != len(second.text) and not (first.events and second.events):
         return Outcome("branches", path)
     fault = _fault(first, second, path, value)
     if not fault:
@@ -102,6 +110,19 @@ def judged(first: Rendered, second: Rendered, path: str, value: Any) -> Outcome:
 def _flow(rendered: Rendered) -> list[tuple[Any, ...]]:
     kept = [e for e in rendered.events if e.kind in ("if", "loop", "call", "output", "set")]
     return [(e.kind, e.line, e.column, e.detail if e.kind == "if" else "") for e in kept]
+
+
+def _handed(rendered: Rendered) -> Any:
+    """The shape of the request that an engine handed to its template."""
+    return _shape(rendered.request.value()) if rendered.request is not None else None
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shape(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shape(item) for item in value]
+    return len(value) if isinstance(value, str) else type(value).__name__
 
 
 def _fault(first: Rendered, second: Rendered, path: str, value: Any) -> str:

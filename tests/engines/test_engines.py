@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from workbench.engines import ENGINES, engine_named
+from workbench.conversation import Conversation
+from workbench.engines import ENGINES, Template, engine_named, render
 from workbench.errors import CannotRun
 from workbench.setup import ENGINE_NAMES
+
+HELLO = Conversation.from_dict({"messages": [{"role": "user", "content": "Hello"}]})
 
 
 def test_every_name_has_its_engine() -> None:
@@ -32,3 +35,26 @@ def test_a_program_that_is_not_compiled_says_how(monkeypatch: pytest.MonkeyPatch
 def test_an_unknown_name_lists_the_others() -> None:
     with pytest.raises(CannotRun, match=r"available: transformers, llama\.cpp"):
         engine_named("minja")
+
+
+SHORT = "{{ messages[0].content }}"
+LONG = "{% if x is defined %}y{% endif %}" * 200 + SHORT  # followed in a process of its own
+
+
+@pytest.mark.parametrize("source", [SHORT, LONG], ids=["short", "long"])
+def test_a_text_is_told_while_its_origins_are_still_followed(source: str) -> None:
+    told: list[str] = []
+    found = render(HELLO, Template(source), on_text=told.append)
+    assert (told, found.text) == (["Hello"], "Hello")
+    assert found.spans[-1].path == "messages[0].content"
+    failed = render(HELLO, Template(source + "{{ raise_exception('no') }}"), on_text=told.append)
+    assert failed.error is not None
+    assert told == ["Hello"]
+
+
+def test_a_text_whose_origins_never_come_was_told() -> None:
+    """Backwards through 40,000 pieces: milliseconds for the text, minutes for its origins."""
+    told: list[str] = []
+    source = "{{ ((messages[0].content * 40000)[::-1])[:5] }}"
+    found = render(HELLO, Template(source), on_text=told.append)
+    assert (told, found.text) == (["olleH"], "olleH")

@@ -11,9 +11,10 @@ import pytest
 from workbench.conversation import Conversation
 from workbench.data import toolsmith
 from workbench.engines import Template, render, resolve_template
+from workbench.gguf.altered import altered_copy
 from workbench.gguf.header import read_header
 from workbench.setup import Setup
-from workbench.stages import Rendered
+from workbench.stages import Rendered, Span
 
 USER = {"role": "user", "content": "Hi"}
 PLAIN = "{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}{% if add_generation_prompt %}G{% endif %}"
@@ -38,6 +39,50 @@ def test_the_last_answer_is_continued() -> None:
     assert found.rewrites == ('messages[1]: {"role": "assistant", "content": "Sure,"} is not handed on',)
 
 
+def test_an_answer_that_is_continued_is_from_its_message() -> None:
+    found = rendered(PLAIN, USER, {"role": "assistant", "content": "Sure,"})
+    assert found.spans[-1] == Span(10, 15, "message", "messages[1].content", None, None, True, 0)
+    assert not [span for span in found.spans if span.origin == "unknown"]
+
+
+def test_a_template_that_asks_for_the_time_has_its_origins_at_the_servers_own() -> None:
+    found = rendered("{{ strftime_now('%Y') }}" + PLAIN, clock="2001-01-01")
+    assert found.text is not None
+    assert not found.text.startswith("2001")
+    assert not [span for span in found.spans if span.origin == "unknown"]
+
+
+def test_a_bos_that_is_taken_off_costs_no_origin() -> None:
+    template = Template("{{ bos_token + '[' }}" + PLAIN, (), (("bos_token", "<s>"),), adds_bos=True)
+    found = render(Conversation.from_dict({"messages": [USER]}), template, engine="llama-server")
+    assert (found.text or "")[:7] == "[[user:"
+    assert found.spans[0] == Span(0, 1, "template", None, 1, 17, True, None)
+    assert [span.path for span in found.spans if span.origin == "message"] == [
+        "messages[0].role",
+        "messages[0].content",
+    ]
+
+
+TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
+
+
+@pytest.mark.parametrize("engine", ["llama.cpp", "llama-server"])
+def test_an_emptied_tool_use_is_no_template(engine: str) -> None:
+    """The server that loads such a file writes what its default template writes; so do we, and say why."""
+    path = altered_copy(read_header(str(toolsmith())), {"tokenizer.chat_template.tool_use": ""})
+    setup = Setup(model=str(path))
+    template = resolve_template(setup, read_header(str(path)))
+    body = {"messages": [{"role": "user", "content": "Hi"}]}
+    found = render(Conversation.from_dict(body | {"tools": [TOOL]}), template, engine=engine)
+    assert found.text == render(Conversation.from_dict(body), template, engine=engine).text
+    assert "Hi" in (found.text or "")
+    assert "the template named tool_use is empty: llama.cpp takes it for none" in found.notes
+    assert [span.path for span in found.spans if span.origin == "message"] == [
+        "messages[0].role",
+        "messages[0].content",
+    ]
+
+
 def test_what_it_changed_is_told() -> None:
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
     source = "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.arguments.a }}"
@@ -47,6 +92,15 @@ def test_what_it_changed_is_told() -> None:
     told = " ".join(found.rewrites)
     assert "messages[1].content" in told
     assert "enable_thinking: not given" in told
+
+
+def test_what_it_changed_is_told_of_a_file_with_named_templates_too() -> None:
+    setup = Setup(model=str(toolsmith()))
+    body = {"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]}
+    template = resolve_template(setup, read_header(setup.model))
+    found = render(Conversation.from_dict(body), template, engine="llama-server")
+    assert found.rewrites == ('messages[0].content: [{"type": "text", "text": "Hi"}] became "Hi"',)
+    assert found.request is not None
 
 
 def test_the_date_is_an_input() -> None:

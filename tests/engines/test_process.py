@@ -22,6 +22,7 @@ from workbench.setup import ENGINE_NAMES
 
 HELLO = Conversation.from_dict({"messages": [{"role": "user", "content": "Hello"}]})
 ECHO = Template("{{ messages[0].content }}")
+SOON = Template("{% for i in range(150) %}{% for j in range(999) %}{% endfor %}{% endfor %}SOON")
 LOOP = Template("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}")
 
 
@@ -77,6 +78,32 @@ def test_a_render_can_be_cancelled() -> None:
         render(HELLO, LOOP, cancel=cancel)
     assert time.monotonic() - began < 0.7
     assert render(HELLO, ECHO).text == "Hello"
+
+
+def test_a_cancelled_render_that_ends_soon_keeps_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where somebody types faster than a template renders."""
+    monkeypatch.setattr("workbench.engines.limits._FINISH_S", 30.0)
+    render(HELLO, ECHO)
+    pid = sandbox().pid
+    for index in range(2):
+        cancel = Cancel()
+        threading.Timer(0.05, cancel.set).start()
+        with pytest.raises(Cancelled):
+            render(HELLO, SOON, cancel=cancel)
+        result = render(HELLO, Template(f"{index} {{{{ messages[0].content }}}}"))
+        assert (result.text, result.spans[-1].path) == (f"{index} Hello", "messages[0].content")
+    assert sandbox().pid == pid
+
+
+def test_a_cancelled_render_that_goes_on_gives_way_to_the_next() -> None:
+    render(HELLO, ECHO)
+    pid = sandbox().pid
+    cancel = Cancel()
+    threading.Timer(0.05, cancel.set).start()
+    with pytest.raises(Cancelled):
+        render(HELLO, LOOP, cancel=cancel)
+    assert render(HELLO, ECHO).text == "Hello"
+    assert sandbox().pid != pid
 
 
 def test_a_render_in_the_queue_can_be_cancelled() -> None:

@@ -90,9 +90,9 @@ def vocabulary_file(path: Path, kind: str, *, architecture="llama", **options) -
     return _write(writer, path)
 
 
-def model_file(path: Path, *, architecture="llama", context=512, endless=False, **options) -> Path:
-    """A model with random weights: 1 layer, width 32, some 300 tokens; `endless`: it may not end its answers."""
-    width, heads, hidden = 32, 2, 64
+def model_file(path: Path, *, architecture="llama", context=512, width=32, endless=False, **options) -> Path:
+    """A model with random weights: 1 layer, some 300 tokens; `endless`: it may not end its answers."""
+    heads, hidden = 2, 64
     rng = np.random.default_rng(7)
     writer = gguf.GGUFWriter(path, architecture)
     n_vocab = bpe_vocabulary(writer, **options)

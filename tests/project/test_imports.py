@@ -41,6 +41,12 @@ def imports_of(path):
             yield node.module
 
 
+def test_a_function_stays_one_when_its_module_is_loaded_first():
+    probe = "from workbench import strip, trace; import workbench; print(workbench.trace is trace, callable(trace))"
+    done = subprocess.run([sys.executable, "-c", probe], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "True"]
+
+
 # A library, and the rooms that may import it.
 ROOMS = [
     ("llama_cpp", ("runtime", "gguf", "environment.py", "engines")),
@@ -66,12 +72,27 @@ ORDER = [
     "sampling",
     "engines",
     "runtime",
+    "tokenizers",
     "parsers",
     "compare",
     "renders.py",
+    "steps.py",
     "trace.py",
+    "prompt.py",
+    "lens.py",
+    "lockstep.py",
+    "groups.py",
+    "floor.py",
+    "versus",
+    "branches.py",
+    "tokens.py",
+    "sweep_cell.py",
+    "sweep.py",
+    "quality",
+    "variants",
     "damage",
     "views",
+    "exercises",
     "widgets",
     "cli",
 ]

@@ -195,7 +195,7 @@ def test_a_random_seed_is_told(tiny_host):
 
 
 def test_a_penalty_of_zero_is_refused(tiny_host):
-    with pytest.raises(BadRequest, match="above 0"):
+    with pytest.raises(BadRequest, match="repeat_penalty is 0; accepted is at least"):
         tiny_host.generate([10], sampling(repeat_penalty=0))
 
 

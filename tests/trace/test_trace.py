@@ -297,5 +297,5 @@ def test_as_many_tokens_as_the_context_holds() -> None:
 
 
 def test_unknown_fields_are_listed(setup: Setup) -> None:
-    request = {**REQUEST, "presence_penalty": 2.0}
-    assert trace(request, setup, until="rendered").to_dict()["unknown_fields"] == ["presence_penalty"]
+    request = {**REQUEST, "parallel_tool_calls": True}
+    assert trace(request, setup, until="rendered").to_dict()["unknown_fields"] == ["parallel_tool_calls"]

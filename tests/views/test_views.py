@@ -10,6 +10,7 @@ import pytest
 
 from tests.widgets import examples
 from workbench import views
+from workbench.compare.token_facts import Other, TokenFacts
 from workbench.conversation import Conversation
 from workbench.damage import Damage, Outcome
 from workbench.damage.judge import Facts
@@ -58,6 +59,17 @@ class Reader(HTMLParser):
         self.text += data
 
 
+def is_plain(page: str) -> None:
+    """A view's page: tags that are closed, no script, nothing hidden, and no fall-back to the text repr."""
+    read = Reader(page)
+    assert read.tags <= ALLOWED
+    assert read.attributes <= {"style", "title", "open"}
+    assert read.depth == 0
+    page.encode("utf-8")  # a lone surrogate would not
+    assert not set(page) & set("\x00\x07\u202e\u200d")
+    assert not page.startswith('<pre style="white-space:pre-wrap">')
+
+
 def values(text: str) -> dict[str, Any]:
     """One value of each kind with `text` wherever a text can stand."""
     stages = examples.stages(text, text)
@@ -75,6 +87,7 @@ def values(text: str) -> dict[str, Any]:
         **stages,
         "conversation": Conversation.from_dict(body),
         "setup": setup,
+        "strip": TokenFacts(stages["tokens"], stages["scores"], stages["rendered"], (text,), Other((1, 2))),
         "environment": collect(runtime={"device": text}, files={"model": {"name": text}}),
         "failed": Rendered("transformers", "0", None, RenderError("TemplateError", text, 3, 1), rewrites=(text,)),
         "trace": Trace(setup, stages["messages"], log=(text,), **whole),
@@ -88,13 +101,7 @@ def values(text: str) -> dict[str, Any]:
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("name", [*values("x")])
 def test_text_stays_text(name, text):
-    page = html_of(values(text)[name])
-    read = Reader(page)
-    assert read.tags <= ALLOWED
-    assert read.attributes <= {"style", "title", "open"}
-    assert read.depth == 0
-    page.encode("utf-8")  # a lone surrogate would not
-    assert not set(page) & set("\x00\x07\u202e\u200d")
+    is_plain(html_of(values(text)[name]))
 
 
 @pytest.mark.parametrize("text", ["<x>", "</script>", "👩", "\\xff"])

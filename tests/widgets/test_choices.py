@@ -26,6 +26,7 @@ def test_untouched_controls_change_nothing():
         {"template.source": "text:{{ messages }}", "tokenizer.add_special": False},
         {"template.source": "file:/t.jinja", "tokenizer.parse_special": False, "sampling.top_k": 3},
         {"template.source": "text:", "tokenizer.add_special": True, "sampling.temperature": 0.5},
+        {"sampling.typical_p": 0.5, "sampling.samplers": ["top_k"], "sampling.logit_bias": {"3": False}},
     ],
 )
 def test_a_given_setup_comes_back(changes):

@@ -9,6 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from workbench.compare.branches import Branches
+from workbench.compare.lens import Lens
+from workbench.compare.reach import Reach
+from workbench.compare.surprises import Surprises
+from workbench.data import demo_model, toolsmith
+from workbench.gguf.header import read_header
+from workbench.sampling.table import SamplerTable
+from workbench.setup import ENGINE_NAMES
 from workbench.stages import Rendered
 from workbench.views import figures
 from workbench.widgets import explore
@@ -18,8 +26,8 @@ QUESTION = {"messages": [{"role": "user", "content": "Hello! What is the capital
 
 
 @pytest.fixture(scope="module")
-def explorer(demo_model):
-    made = explore(demo_model, QUESTION)
+def explorer():
+    made = explore(demo_model(), QUESTION)
     made.sent = []
     made.panes.send = lambda content, buffers=None: made.sent.append((content, buffers))
     assert made.wait(120)
@@ -31,15 +39,16 @@ def settle(explorer, **changes):
     explorer.sent.clear()
     explorer.change(**changes)
     assert explorer.wait(120)
-    return [(m["type"], m.get("name")) for m, _ in explorer.sent]
+    return [(m["type"], m.get("name")) for m, _ in explorer.sent if m["type"] != "candidates"]
 
 
 def tell_a_story(explorer):
     """Begin an answer that goes on for a minute: a plain text has no end-of-turn token to write."""
     settle(explorer)
+    old = explorer.stages.get("scores")
     explorer.change(max_tokens="3000", template_text="Once upon a time, in a land far away, there was a")
     until = time.monotonic() + 30
-    while explorer.stages.get("scores") is None and time.monotonic() < until:
+    while explorer.stages.get("scores") in (None, old) and time.monotonic() < until:
         time.sleep(0.02)
     time.sleep(0.3)
     assert explorer._worker.busy
@@ -200,3 +209,71 @@ def test_closing_ends_the_models_process(demo_model):
     while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
         time.sleep(0.05)
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_below_stand_the_engines_or_where_the_prompt_goes_and_they_follow_an_edit(explorer):
+    settle(explorer, panel="reach", template="model")
+    assert isinstance(explorer.under, Reach)
+    assert "Where the prompt goes" in explorer.below.outputs[0]["data"]["text/html"]
+    sent = settle(explorer, panel="engines")
+    assert explorer.trace.reused == ("rendered", "tokens", "scores", "generation", "parsed")
+    assert sent[-1] == ("below", None)
+    assert [one.engine for one in explorer.under.renders] == list(ENGINE_NAMES)
+    assert explorer.under.same_ids("transformers", "llama.cpp") is True
+    assert "The same request by each engine" in explorer.html()
+    settle(explorer, template_text="other {{ messages[0].content }}")
+    assert explorer.under["llama.cpp"].text == "other " + QUESTION["messages"][0]["content"]
+    settle(explorer, template_text="{{ raise_exception('no <luck>') }}")
+    assert explorer.under["transformers"].error is not None
+    assert "no &lt;luck&gt;" in explorer.below.outputs[0]["data"]["text/html"]
+    settle(explorer, panel="", template="model")
+    assert explorer.under is None
+    assert explorer.below.outputs == ()
+
+
+def test_a_model_s_named_templates_are_in_the_list(explorer):
+    settle(explorer, model=str(toolsmith()), until="tokens")
+    listed = [m for m, _ in explorer.sent if m["type"] == "controls"][-1]["options"]["template"]
+    assert ("variant:tool_use", "the model's own: tool_use") in [tuple(one) for one in listed]
+    settle(explorer, template="variant:tool_use")
+    named = dict(read_header(str(toolsmith())).named_templates)
+    assert explorer.choices.setup().template.source == "text:" + named["tool_use"]
+    assert explorer.trace.rendered.text is not None
+    settle(explorer, template="variant:none")
+    controls = [m for m, _ in explorer.sent if m["type"] == "controls"][-1]
+    assert "no template called 'none'" in controls["errors"]["settings"]
+
+
+def test_below_stand_surprises_samplers_layers_and_other_answers(explorer):
+    settle(explorer, model=str(demo_model()), template="model", until="parsed", panel="surprises")
+    assert isinstance(explorer.under, Surprises)
+    settle(explorer, panel="samplers")
+    assert isinstance(explorer.under, SamplerTable)
+    explorer.select(step=2)
+    assert explorer.wait(60)
+    assert explorer.under.index == 2
+    for step in (0, 1, 2, 1):  # faster than the panel is drawn: the last one counts
+        explorer.select(step=step)
+    assert explorer.wait(60)
+    assert explorer.under.index == 1
+    settle(explorer, panel="lens")
+    assert isinstance(explorer.under, Lens)
+    for token in (3, 4, 7):
+        explorer.select(token=token)
+    assert explorer.wait(60)
+    assert list(explorer.under.positions) == [6]
+    explorer.select(token=5)
+    assert explorer.wait(60)
+    assert list(explorer.under.positions) == [4]
+    explorer.sent.clear()
+    explorer.select(step=0)
+    offered = [m for m, _ in explorer.sent if m["type"] == "candidates"][-1]
+    assert explorer.wait(60)
+    other = next(row[0] for row in offered["rows"] if not row[3])
+    for _ in range(2):
+        explorer.branch(other)
+        assert explorer.wait(60)
+    assert isinstance(explorer.under, Branches)
+    assert [one.token for one in explorer.under.branches] == [other, other]
+    assert explorer.under.branches[0].raw.startswith(dict(explorer._known)[other])
+    settle(explorer, panel="", template="model")

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from workbench.errors import CannotRun
 from workbench.setup import Setup, TemplateChoice
+from workbench.widgets.copy import CLASS
 from workbench.widgets.stepper import TemplateStepper, script, step_through, styles
 
 SOURCE = """{% for m in messages %}
@@ -48,9 +49,17 @@ def test_it_holds_every_event_and_ends_at_the_last():
     assert kinds.count("if") == 2
     assert found.position == len(found.events)
     text = bytes(found.text).decode("utf-32-le")
-    assert text == found.rendered.text
-    written = "".join(text[event[4] : event[5]] for event in found.events)
-    assert written == text
+    assert text == found.steps.rendered.text
+    assert "".join(text[start:end] for start, end, *_ in found.pieces) == text
+    assert found.events[-1][4] == len(text)
+
+
+def test_its_static_copy_says_what_every_step_did_and_is_escaped():
+    copy = stepper().html()
+    assert copy.startswith(f'<div class="{CLASS}">')
+    assert "loop turn 2" in copy
+    assert "1 of its lines never ran" in copy
+    assert "<b>" not in copy.replace("<b>Note:</b>", "")
 
 
 def test_a_model_without_a_template_says_so():
@@ -64,7 +73,7 @@ def page(browser):
     shown = browser.new_page(viewport={"width": 1000, "height": 600})
     shown.set_content("<!doctype html><body data-jp-theme-light='true'></body>")
     state = {name: base64.b64encode(bytes(getattr(found, name))).decode() for name in ("source", "text")}
-    state |= {"events": found.events, "position": found.position}
+    state |= {name: getattr(found, name) for name in ("events", "pieces", "variables", "never", "position")}
     shown.evaluate(MOUNT, [script(), styles(), state])
     yield shown
     shown.close()
@@ -100,3 +109,17 @@ def test_lines_that_never_ran_are_marked_and_nothing_is_read_as_markup(page):
     assert page.locator(".wb-step-text b").count() == 0
     page.evaluate("window.move(1)")
     expect(page.locator(".wb-step-now")).to_contain_text("1 of")
+
+
+@pytest.mark.browser
+def test_variables_in_scope_follow_the_steps(page):
+    value_of = """(name) => [...document.querySelectorAll('.wb-var')]
+      .find((row) => row.firstChild.textContent === name)?.lastChild.textContent ?? null"""
+    page.evaluate("window.move(0)")
+    assert page.evaluate(value_of, "add_generation_prompt") == "True"
+    assert page.evaluate(value_of, "m") is None
+    page.evaluate("window.move(1)")
+    assert "'role': 'user'" in page.evaluate(value_of, "m")
+    page.locator(".wb-step", has_text="loop turn 2").click()
+    assert "'role': 'assistant'" in page.evaluate(value_of, "m")
+    expect(page.locator(".wb-var-new")).to_have_count(1)

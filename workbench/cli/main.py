@@ -9,11 +9,11 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from workbench.cli import damage, inspect, lab, render, trace
+from workbench.cli import damage, inspect, lab, quality, render, trace
 from workbench.cli.output import CANNOT_RUN, INTERRUPTED, PIPE_CLOSED
 from workbench.errors import BadRequest, WorkbenchError, one_line
 
-COMMANDS: tuple[Any, ...] = (inspect, render, trace, damage, lab)
+COMMANDS: tuple[Any, ...] = (inspect, render, trace, quality, damage, lab)
 
 EXAMPLES = """\
 examples:
@@ -21,6 +21,7 @@ examples:
   workbench render request.json --model model.gguf
   workbench trace request.json --model model.gguf --json > trace.json
   workbench trace hello --model demo
+  workbench quality base.gguf candidate.gguf --text text.txt
   workbench damage --against setup.json
   workbench lab
 

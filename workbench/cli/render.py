@@ -91,7 +91,8 @@ def compared(found: Renders) -> list[str]:
             else (f"parts at character {where.offset}, line {where.line}: {where.a[:24]!r} became {where.b[:24]!r}")
         )
         lines.append(f"  {', '.join(group)}: {said}")
-    return lines
+    package = found.package_words()
+    return [*lines, f"  {package}"] if package else lines
 
 
 def describe(rendered: Rendered, conversation: Conversation, elapsed_ms: float | None = None) -> list[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from workbench.compare.rewrites import Rewritten
 from workbench.compare.text import Difference, FirstDifference, differences, first_difference
-from workbench.stages import Rendered
+from workbench.compare.tokens import TokenAlignment, align_tokens
+from workbench.stages import Rendered, Tokens
 from workbench.values import Value
 
 
@@ -17,16 +19,26 @@ class Absent(NamedTuple):
     reason: str
 
 
+def _was_stopped(rendered: Rendered) -> bool:
+    """Whether our limits ended the render: then nobody knows what it would have written."""
+    return rendered.error is not None and rendered.error.type in ("TimeLimit", "MemoryLimit", "Crash")
+
+
 @dataclass(frozen=True)
 class Renders(Value):
     """The same request, each as one engine wrote it, in the order of the engines.
 
-    `ids`: token ids by engine where they were asked for: two texts can have the same ids.
+    `ids`: token ids by engine where they were asked for: two texts can have the same ids. `package`: what the
+    transformers package writes where it is installed, in words why it was not asked. `rewritten`: what engines
+    changed in the request before. `tokens`: each text's tokens by engine, where they were asked for.
     """
 
     renders: tuple[Rendered, ...]
     absent: tuple[Absent, ...] = ()
     ids: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    package: Rendered | str | None = None
+    rewritten: tuple[Rewritten, ...] = ()
+    tokens: tuple[tuple[str, Tokens], ...] = ()
 
     def __getitem__(self, engine: str) -> Rendered:
         found = next((rendered for rendered in self.renders if rendered.engine == engine), None)
@@ -68,9 +80,47 @@ class Renders(Value):
         ids = dict(self.ids)
         return ids[a] == ids[b] if a in ids and b in ids else None
 
+    @property
+    def package_agrees(self) -> bool | None:
+        """Whether the installed transformers package writes (or refuses) what `transformers` does; None: not known."""
+        ours = next((rendered for rendered in self.renders if rendered.engine == "transformers"), None)
+        if ours is None or not isinstance(self.package, Rendered) or _was_stopped(ours) or _was_stopped(self.package):
+            return None
+        return ours.text == self.package.text
+
+    def package_words(self) -> str:
+        """What the installed transformers package says of the engine's text, in one sentence; "" without the engine."""
+        if all(rendered.engine != "transformers" for rendered in self.renders):
+            return ""
+        if not isinstance(self.package, Rendered):
+            return f"the package transformers was not asked: {self.package}" if self.package else ""
+        if self.package_agrees is None:
+            return f"{self.package.version}, not evaluated: a render was stopped by its limits"
+        if self.package_agrees:
+            did = "writes the same text" if self.package.error is None else "refuses it too"
+            return f"{self.package.version}, {did}"
+        ours = self["transformers"].text
+        if ours is None or self.package.text is None:
+            error = self.package.error
+            return f"{self.package.version}, {f'refuses it: {error.message}' if error else 'writes a text'}"
+        where = first_difference(ours, self.package.text)
+        return f"{self.package.version}, writes another text from character {where.offset:,} on" if where else ""
+
+    def alignment(self, a: str, b: str) -> TokenAlignment | None:
+        """The tokens of two engines' texts, block by block; None where they were not asked for."""
+        tokens = dict(self.tokens)
+        if a not in tokens or b not in tokens:
+            return None
+        one, other = self[a].text or "", self[b].text or ""
+        return align_tokens(tokens[a], tokens[b], one, other, names=(a, b))
+
     def to_dict(self) -> dict[str, Any]:
-        """`{renders, not_evaluated, groups, differences}`; each difference is to the text of `base`."""
+        """`{renders, not_evaluated, groups, differences, package, rewritten}`; a difference is to `base`'s text."""
+        found = self.package if isinstance(self.package, Rendered) else None
+        package = {"version": found.version, "same": self.package_agrees} if found is not None else None
         return {
+            "package": package,
+            "rewritten": [one.to_dict() for one in self.rewritten],
             "renders": [rendered.to_dict() for rendered in self.renders],
             "not_evaluated": [{"engine": item.engine, "reason": item.reason} for item in self.absent],
             "groups": [list(group) for group in self.groups],

@@ -15,6 +15,8 @@ from workbench.engines.transformers import Transformers
 from workbench.errors import CannotRun
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workbench.conversation import Conversation
     from workbench.progress import Cancel
     from workbench.stages import Rendered
@@ -41,15 +43,16 @@ def render(
     engine: str = "transformers",
     clock: str | None = None,
     track: bool = True,
+    on_text: Callable[[str], None] | None = None,
     cancel: Cancel | None = None,
 ) -> Rendered:
     """The prompt that `engine` writes for `conversation`, or the template's error as data.
 
-    `clock` is an ISO time, None for now; `track` asks for spans and events. Never raises for what a
-    template does. Errors: `CannotRun` for an engine that cannot run, `BadRequest` for a clock that is
-    no time, `Cancelled`.
+    `clock` is an ISO time, None for now; `track` asks for spans and events; `on_text` is called with the
+    text where an engine has it before its origins. Never raises for what a template does. Errors: `CannotRun`
+    for an engine that cannot run, `BadRequest` for a clock that is no time, `Cancelled`.
     """
-    return engine_named(engine).render(Job(conversation, template, clock, track), cancel=cancel)
+    return engine_named(engine).render(Job(conversation, template, clock, track, on_text), cancel=cancel)
 
 
 __all__ = ["ENGINES", "Engine", "Job", "Template", "engine_named", "render", "require_template", "resolve_template"]

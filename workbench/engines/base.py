@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """One render: `clock` is an ISO time, None for now; `track` asks for spans and events."""
+    """One render: `clock` is an ISO time, None for now; `track` asks for spans and events.
+
+    `on_text` may be called with the text while its origins are still followed.
+    """
 
     conversation: Conversation
     template: Template
     clock: str | None = None
     track: bool = True
+    on_text: Callable[[str], None] | None = field(default=None, compare=False)
 
 
 class Engine(Protocol):

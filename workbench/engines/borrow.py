@@ -20,7 +20,8 @@ _SYNTAX = ("LexerError", "ParserError", "TemplateSyntaxError", "TemplateAssertio
 def with_origins(rendered: Rendered, job: Job, *, cancel: Cancel | None = None) -> Rendered:
     """`rendered` with spans and events from another run of `job`, the request as the engine changed it.
 
-    Where the other run wrote another text, only what both begin and end with is taken over, and no events.
+    Where the other run raised, a more lenient one is tried; where it wrote another text, only what both begin and
+    end with is taken over, and no events.
     For an error without a place, the place of the same error there.
     """
     if not job.track:
@@ -28,14 +29,53 @@ def with_origins(rendered: Rendered, job: Job, *, cancel: Cancel | None = None) 
     other = Transformers().render(job, cancel=cancel)
     if rendered.error is not None:
         return _placed(rendered, other.error)
-    if not rendered.text or other.text is None:
+    if not rendered.text:
         return rendered
+    if other.text is None and (spans := _forgiven(rendered.text, job, cancel)):
+        wrote = "the same text" if spans[-1].origin != "unknown" else "the same text up to its unknown end"
+        note = f"origins are those of a run of jinja2 that forgives what it would raise for, and wrote {wrote}"
+        return replace(rendered, spans=spans, notes=(*rendered.notes, note))
+    if other.text is None:
+        why = f": {other.error.type}: {other.error.message}" if other.error else ""
+        note = f"origins are unknown: the engine transformers, which tells them, fails on this request{why}"
+        return replace(rendered, notes=(*rendered.notes, note))
     if rendered.text == other.text:
         note = "origins are those of a run of the engine transformers, which wrote the same text"
         return replace(rendered, spans=other.spans, events=other.events, notes=(*rendered.notes, note))
+    bos = dict(job.template.special_tokens).get("bos_token", "")
+    if bos and other.text == bos + rendered.text:
+        note = "origins are those of a run of the engine transformers, which wrote the same text behind a BOS"
+        return _cut(replace(rendered, spans=other.spans, events=other.events, notes=(*rendered.notes, note)), len(bos))
     spans = _shared(rendered.text, other.text, other.spans)
     note = "some origins are unknown: the engine transformers, which tells them, writes another text there"
     return replace(rendered, spans=spans, notes=(*rendered.notes, note))
+
+
+def _cut(rendered: Rendered, size: int) -> Rendered:
+    """Spans and events of a text whose first `size` characters were taken off."""
+    spans = []
+    for span in rendered.spans:
+        lost = max(size - span.start, 0)
+        if span.end > size:
+            offset = span.offset + lost if span.offset is not None else None
+            spans.append(span._replace(start=span.start + lost - size, end=span.end - size, offset=offset))
+    events = [e._replace(start=max(e.start - size, 0), end=max(e.end - size, 0)) for e in rendered.events]
+    return replace(rendered, spans=tuple(spans), events=tuple(events))
+
+
+def _forgiven(text: str, job: Job, cancel: Cancel | None) -> tuple[Span, ...]:
+    """The spans of a run more lenient than the engine transformers, none where `text` does not begin with all of its.
+
+    A server may write an assistant's last message behind it.
+    """
+    from workbench.stages import Span  # heavy: it brings numpy
+
+    other = Transformers().forgiving(job, cancel=cancel)
+    if not other.text or not text.startswith(other.text):
+        return ()
+    end = len(other.text)
+    behind = [Span(end, len(text), "unknown", None, None, None, False, None)] if end < len(text) else []
+    return (*other.spans, *behind)
 
 
 def _placed(rendered: Rendered, error: RenderError | None) -> Rendered:

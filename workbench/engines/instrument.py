@@ -75,16 +75,23 @@ class Instrumented:
     Errors: those of jinja's parser and compiler, `CannotTrack`.
     """
 
-    def __init__(self, environment: ImmutableSandboxedEnvironment, source: str) -> None:
+    def __init__(
+        self,
+        environment: ImmutableSandboxedEnvironment,
+        source: str,
+        recorder: Recorder | None = None,
+        generator: type[Generator] | None = None,
+    ) -> None:
         self.environment = environment
-        self.recorder = Recorder()
+        self.recorder = recorder or Recorder()
         self.source_map = SourceMap(source)
         self._source = source
         self.tree = environment._parse(source, None, None)  # noqa: SLF001  `parse` would lose where a syntax error stands
-        generator = _Generator(environment, self.source_map)
-        self._namespace = generator.loaded(self.tree, self.recorder)
+        made = (generator or Generator)(environment, self.source_map)
+        self._namespace = made.loaded(self.tree, self.recorder)
         self._namespace["str_join"] = filters.joined
-        self._places = generator.places
+        self._places = made.places
+        self.probed = frozenset(made.probed)  # the lines on which something is told when it runs
         self._template = _template(environment, self._namespace)
 
     def place_of(self, error: BaseException) -> Place | None:
@@ -109,7 +116,7 @@ class Instrumented:
         """The same template on plain values, in jinja's own sandbox: what each output wrote, and every step."""
         recorder = PlainRecorder()
         tree = self.environment._parse(self._source, None, None)  # noqa: SLF001  its lexer knows columns
-        namespace = _Generator(environment, self.source_map).loaded(tree, recorder)
+        namespace = Generator(environment, self.source_map).loaded(tree, recorder)
         namespace["_literals"] = [*map(unwrap, namespace["_literals"])]
         template = _template(environment, namespace)
         recorder.pieces = [*template.root_render_func(template.new_context(variables))]
@@ -122,7 +129,7 @@ def _template(environment: Environment, namespace: dict[str, Any]) -> Template:
     )
 
 
-class _Generator(CodeGenerator):
+class Generator(CodeGenerator):
     """Jinja's code generator; literals come from a table, and probes stand around what is worth telling."""
 
     def __init__(self, environment: Environment, source_map: SourceMap) -> None:
@@ -132,6 +139,7 @@ class _Generator(CodeGenerator):
         self._items: set[int] = set()
         self._map = source_map
         self.places: dict[int, Place] = {}  # by line of the generated code
+        self.probed: set[int] = set()
         self._probes: dict[int, tuple[str, Place]] = {}
 
     def loaded(self, tree: nodes.Template, recorder: Recorder) -> dict[str, Any]:
@@ -149,6 +157,7 @@ class _Generator(CodeGenerator):
 
     def _probe(self, node: nodes.Node, method: str, at: nodes.Node, *extra: str) -> None:
         place = self._map.place_of(at) if at is node else self._map.place(at.lineno.offset)  # type: ignore[attr-defined]
+        self.probed.add(place.line)
         self._probes[id(node)] = (
             f"_record.{method}({', '.join([str(place.line), str(place.column), *extra])}, ",
             place,
@@ -235,13 +244,14 @@ class _Generator(CodeGenerator):
     def visit_For(self, node: nodes.For, frame: Frame) -> None:
         """Every turn is told."""
         self._probe(node.iter, "enter", node)
-        node.body.insert(0, self._told("turn", node))
+        count = nodes.Name("loop", "load", lineno=node.lineno) if node.recursive else None
+        node.body.insert(0, self._told("turn", node, value=count))
         super().visit_For(node, frame)
 
-    def _told(self, method: str, node: nodes.Node, *extra: str) -> nodes.Node:
-        constant = nodes.Const(None, lineno=node.lineno)
-        self._probe(constant, method, node, *extra)
-        return nodes.ExprStmt(constant, lineno=node.lineno)
+    def _told(self, method: str, node: nodes.Node, *extra: str, value: nodes.Expr | None = None) -> nodes.Node:
+        value = value or nodes.Const(None, lineno=node.lineno)
+        self._probe(value, method, node, *extra)
+        return nodes.ExprStmt(value, lineno=node.lineno)
 
     def visit_Assign(self, node: nodes.Assign, frame: Frame) -> None:
         """An assignment tells the new value."""

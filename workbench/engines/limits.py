@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,9 +26,12 @@ LIMIT_S = 2.0
 LIMIT_MIB = 512
 START_S = 30.0  # how long a child may take to start on a busy machine
 _POLL_S = 0.02  # how often a waiting render looks at its cancel switch
+_FINISH_S = 0.5  # how long a cancelled render may go on; most end sooner than another child starts
+_FRAMES = 4  # of an answer: that it has begun, the facts, the text, spans and events
 _ROOT = str(Path(__file__).resolve().parents[2])
 _COMMAND = "import sys, importlib; sys.path[:] = sys.argv[4:]; importlib.import_module(sys.argv[1]).main()"
 JINJA2 = "workbench.engines.worker"
+OnText = Callable[[str], None]
 
 
 class Reply(NamedTuple):
@@ -75,8 +78,10 @@ class Sandbox:
         """The child's process id, None while there is none."""
         return self._child.process.pid if self._child else None
 
-    def render(self, options: dict[str, Any], body: bytes, *, cancel: Cancel | None = None) -> Reply:
-        """Render `body` (a request as UTF-8 JSON) with the worker's `options`.
+    def render(
+        self, options: dict[str, Any], body: bytes, *, on_text: OnText | None = None, cancel: Cancel | None = None
+    ) -> Reply:
+        """Render `body` (a request as UTF-8 JSON) with the worker's `options`; `on_text` gets the text before all else.
 
         Errors: `Cancelled`; `CannotRun` where no child can be started.
         """
@@ -84,7 +89,7 @@ class Sandbox:
         with self._turn(cancel):
             for _ in range(2):
                 try:
-                    return self._asked(data, body, cancel)
+                    return self._asked(data, body, on_text, cancel)
                 except _NeverBegan:  # it was killed while it waited; nothing of this request was done
                     continue
         raise CannotRun("the rendering process ends as soon as it starts", "", self._advice())
@@ -101,11 +106,14 @@ class Sandbox:
             with contextlib.suppress(RuntimeError):  # not ours: the wait was cancelled or interrupted
                 self._lock.release()
 
-    def _asked(self, options: bytes, body: bytes, cancel: Cancel | None) -> Reply:
+    def _asked(self, options: bytes, body: bytes, on_text: OnText | None, cancel: Cancel | None) -> Reply:
         child = self._ready(cancel)
         try:
             child.send(next(self._numbers), options, body)
-            reply = self._receive(child, cancel)
+            reply = self._receive(child, on_text, cancel)
+        except Cancelled:  # often by a newer request, which comes at once
+            child.left_at = time.monotonic()
+            raise
         except BaseException:  # an interrupt too: what the child still sends is nobody's
             self._stop()
             raise
@@ -122,8 +130,9 @@ class Sandbox:
         self._child = None
 
     def _ready(self, cancel: Cancel | None) -> _Child:
-        if self._child is not None and self._child.idle and self._child.process.poll() is None:
-            return self._child
+        child = self._child
+        if child is not None and child.process.poll() is None and (child.idle or child.finished(cancel)):
+            return child
         self._stop()
         self._child = child = _Child(self.worker)
         try:
@@ -138,7 +147,7 @@ class Sandbox:
             raise
         return child
 
-    def _receive(self, child: _Child, cancel: Cancel | None) -> Reply:
+    def _receive(self, child: _Child, on_text: OnText | None, cancel: Cancel | None) -> Reply:
         deadline = time.monotonic() + self.limit_s
         began = False
         try:
@@ -154,7 +163,10 @@ class Sandbox:
         if (plain.get("error") or {}).get("type") == "MemoryLimit":
             self._stop()
             plain["error"]["message"] = self._explained(Stopped("MemoryLimit", ""))
-        return self._spans(child, deadline, cancel, Reply(text if plain.pop("has_text") else None, plain, {}))
+        reply = Reply(text if plain.pop("has_text") else None, plain, {})
+        if on_text is not None and reply.text is not None:
+            on_text(reply.text)
+        return self._spans(child, deadline, cancel, reply)
 
     def _spans(self, child: _Child, deadline: float, cancel: Cancel | None, reply: Reply) -> Reply:
         if self._child is None:
@@ -184,14 +196,18 @@ class Sandbox:
 
 
 class _Child:
-    """The process, and a thread that takes its frames from the pipe; `idle` while no request is in it."""
+    """The process, and a thread that takes its frames from the pipe; `idle` while no request is in it.
+
+    `left_at` is when a request was cancelled that is still in it.
+    """
 
     process: subprocess.Popen[bytes]
 
     def __init__(self, worker: str) -> None:
         self.worker = worker
         self.idle = False
-        self._number = 0
+        self.left_at: float | None = None
+        self._number = self._taken = 0
         self._frames: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
         self._words = b""
 
@@ -210,8 +226,8 @@ class _Child:
 
     def send(self, number: int, options: bytes, body: bytes) -> None:
         """Send one request; its `number` comes back with every frame of its answer. Errors: `_NeverBegan`."""
-        self.idle = False
-        self._number = number
+        self.idle, self.left_at = False, None
+        self._number, self._taken = number, 0
         sink = self.process.stdin
         try:
             for data in (options, body):
@@ -237,7 +253,20 @@ class _Child:
             if frame is None:
                 raise self._ended()
             if frame[0] == self._number:
+                self._taken += 1
                 return frame[1]
+
+    def finished(self, cancel: Cancel | None) -> bool:
+        """Whether the request that was cancelled came to its end, waiting a moment for it. Errors: `Cancelled`."""
+        if self.left_at is None:
+            return False
+        try:
+            while self._taken < _FRAMES:
+                if b'"MemoryLimit"' in self.receive(self.left_at + _FINISH_S, cancel):
+                    return False
+        except Stopped:
+            return False
+        return True
 
     def _ended(self) -> Stopped:
         try:

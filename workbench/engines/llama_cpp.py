@@ -89,6 +89,7 @@ def origins_by(
         request = Conversation.from_dict(request_seen(body, seen))
     except WorkbenchError:
         return found
+    found = replace(found, request=request.body)
     found = with_origins(found, Job(request, template, clock, job.track), cancel=cancel)
     return replace(found, spans=tuple(told(found, body, seen)))
 
@@ -153,14 +154,19 @@ def _clock_note(can_be_set: bool, clock: str, asked: str | None) -> str:
 
 
 def choose(job: Job) -> tuple[str, list[str]]:
-    """The template that llama.cpp takes for a request, and what there is to say about the choice."""
+    """The template that llama.cpp takes for a request, and what there is to say about the choice.
+
+    An empty one named `tool_use` is none to it, as in
+    https://github.com/ggml-org/llama.cpp/blob/67a17c17caa95742186f8b1ecadd1b5abd6d5ebb/common/chat.cpp
+    """
     named = dict(job.template.named)
     tool_use = named.get("tool_use")
-    if tool_use is not None and job.conversation.tools:
+    if tool_use and job.conversation.tools:
         return tool_use, ["the template named tool_use was used, as the request has tools"]
+    notes = ["the template named tool_use is empty: llama.cpp takes it for none"] if tool_use == "" else []
     text = job.template.text or named.get("default") or ""
     if text and text != "chatml":
-        return text, []
-    if tool_use is not None:
+        return text, notes
+    if tool_use:
         return tool_use, ["the file has no default template: llama.cpp takes the one named tool_use"]
-    return CHATML, [FALLBACK] if not text else []
+    return CHATML, notes + ([FALLBACK] if not text else [])

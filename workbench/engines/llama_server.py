@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,14 @@ from workbench.engines.base import Job
 from workbench.engines.limits import Reply, Sandbox
 from workbench.engines.llama_cpp import choose, origins_by
 from workbench.engines.replies import body_of, clock_of, rendered
+from workbench.engines.seen import showing
 from workbench.engines.template import TEMPLATE_KEY, Template
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from workbench.progress import Cancel
-    from workbench.stages import Rendered
+    from workbench.stages import Rendered, Span
 
 URL = "WORKBENCH_LLAMA_SERVER"  # the address of a running llama-server, http://127.0.0.1:8080 for example
 _UNUSED = 5  # a type of token that llama.cpp writes as nothing
@@ -49,6 +51,8 @@ class LlamaServer:
 
     def render(self, job: Job, *, cancel: Cancel | None = None) -> Rendered:
         """The prompt, or the server's refusal as data. Errors: `Cancelled`, `CannotRun`."""
+        from datetime import datetime
+
         text, notes = choose(job)
         clock = clock_of(job)
         more = _dates(job, text, clock)
@@ -57,14 +61,21 @@ class LlamaServer:
             reply = _from(address, job.conversation.data, more, text, notes)
         else:
             override = "" if job.template.own else text
-            options = {"override": override, "template": text, "model": str(_model(job.template)), "more": more}
+            model = str(_model(job.template))
+            telling = str(_model(_showing(job.template))) if job.template.own else model
+            options: dict[str, Any] = {"override": override, "template": text, "model": model, "more": more}
+            options["showing"] = {"override": "" if job.template.own else showing(text), "model": telling}
             reply = sandbox().render(options, body_of(job), cancel=cancel)
+        if reply.text is not None and "seen" not in reply.plain and not address:
+            notes.append("not evaluated: what the server rewrote in the request")
         if job.template.adds_bos:
             notes.append("the file asks for BOS: where the template writes it too, the server takes it off again")
         if job.clock and "strftime_now" in text:
             notes.append("not evaluated: another time; strftime_now tells the server's own, whatever is asked for")
         found = rendered(self, reply, Job(job.conversation, job.template), notes)
-        return origins_by(found, job, Template(text, (), job.template.special_tokens), clock, reply.plain, cancel)
+        told = datetime.now().isoformat() if "strftime_now" in text else clock  # noqa: DTZ005  the server's own time
+        found = origins_by(found, job, Template(text, (), job.template.special_tokens), told, reply.plain, cancel)
+        return replace(found, spans=prefilled(found, job.conversation.data["messages"], reply.plain.get("seen")))
 
 
 def _from(address: str, body: dict[str, Any], more: dict[str, str], text: str, notes: list[str]) -> Reply:
@@ -78,6 +89,32 @@ def _from(address: str, body: dict[str, Any], more: dict[str, str], text: str, n
     notes.append("not evaluated: what this server rewrote, and where its characters are from")
     notes.append(f"build of the server: {facts.get('build_info') or 'unknown'}")
     return Reply(prompt, {"rewrites": [], **facts}, {})
+
+
+def prefilled(found: Rendered, messages: list[Any], seen: dict[str, Any] | None) -> tuple[Span, ...]:
+    """The spans; an assistant's last message that the server took off is what it wrote behind the template's text.
+
+    https://github.com/ggml-org/llama.cpp/blob/aa6192d38defc9a5d9fb2987413f71b18f214270/tools/server/server-common.cpp
+    """
+    from workbench.stages import Span
+
+    spans, last = found.spans, messages[-1]
+    content = last.get("content")
+    taken_off = seen is not None and len(seen["messages"]) == len(messages) - 1 and last.get("role") == "assistant"
+    if not (taken_off and isinstance(content, str) and content and (found.text or "").endswith(content)):
+        return spans
+    *before, end = spans
+    start = end.end - len(content)
+    if end.origin != "unknown" or start < end.start:
+        return spans
+    own = Span(start, end.end, "message", f"messages[{len(messages) - 1}].content", None, None, True, 0)
+    return (*before, *([end._replace(end=start)] if start > end.start else []), own)
+
+
+def _showing(template: Template) -> Template:
+    """The model's own templates, each printing its variables where it is asked to."""
+    named = tuple((name, showing(text) if text else text) for name, text in template.named)
+    return replace(template, text=showing(template.text) if template.text else "", named=named)
 
 
 def _dates(job: Job, text: str, clock: str) -> dict[str, str]:

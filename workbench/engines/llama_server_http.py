@@ -1,16 +1,19 @@
-"""The two calls to a llama-server that rendering needs."""
+"""The calls to a llama-server that rendering needs, and one for other rooms."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import json
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from typing import Any
 
 from .serving import Meta
+
+_MOST_BYTES = 256 << 20  # of an answer
 
 
 def apply(address: str, body: bytes, timeout_s: float = 10.0) -> tuple[str | None, Meta]:
@@ -25,6 +28,11 @@ def apply(address: str, body: bytes, timeout_s: float = 10.0) -> tuple[str | Non
     known = props if isinstance(props, dict) else {}
     told = {name: known.get(name) for name in ("chat_template", "build_info")}
     return prompt, {"caps": known.get("chat_template_caps"), **told}
+
+
+def post(url: str, value: Meta, timeout_s: float = 10.0) -> tuple[Any, Meta | None]:
+    """The JSON that a server answers `value` with, None and its error."""
+    return _asked(url, json.dumps(value).encode(), timeout_s)
 
 
 def with_arguments(body: Meta, more: Meta) -> bytes:
@@ -42,14 +50,31 @@ def _asked(url: str, body: bytes | None, timeout_s: float) -> tuple[Any, Meta | 
         here = urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({} if here else None))
         with opener.open(request, timeout=timeout_s) as answer:
-            return json.load(answer), None
+            return json.loads(_body(answer, timeout_s)), None
     except urllib.error.HTTPError as refused:
-        said = refused.read().decode("utf-8", "replace")
+        said = ""
+        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+            said = _body(refused.fp, timeout_s).decode("utf-8", "replace")  # type: ignore[arg-type]  # typed IO[bytes]
         with contextlib.suppress(json.JSONDecodeError, AttributeError, TypeError, KeyError):
             said = json.loads(said)["error"]["message"]
-        return None, error_of(f"HTTP {refused.code}", str(said))
+        return None, error_of(f"HTTP {refused.code}", str(said).strip() or f"HTTP {refused.code} without a reason")
     except (OSError, ValueError, http.client.HTTPException) as error:
         return None, error_of("NoAnswer", f"the server does not answer: {error}")
+
+
+def _body(answer: http.client.HTTPResponse, timeout_s: float) -> bytes:
+    """All that comes within `timeout_s`. Errors: `TimeoutError` where a server sends on and on, `ValueError`."""
+    end, parts, size = time.monotonic() + timeout_s, [], 0
+    while part := answer.read1(1 << 16):
+        parts.append(part)
+        size += len(part)
+        if size > _MOST_BYTES:
+            raise ValueError(f"its answer is longer than {_MOST_BYTES >> 20} MiB")
+        if time.monotonic() > end:
+            raise TimeoutError(f"its answer did not end within {timeout_s:g} s")
+    if answer.length:
+        raise http.client.IncompleteRead(b"".join(parts), answer.length)
+    return b"".join(parts)
 
 
 def error_of(kind: str, message: str) -> Meta:

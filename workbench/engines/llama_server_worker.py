@@ -13,7 +13,7 @@ from typing import Any
 import xllamacpp
 
 from .llama_server_http import apply, error_of, with_arguments
-from .seen import SWITCH, changes, showing, shown
+from .seen import SWITCH, changes, shown
 from .serving import MIB, Meta, Send, send_text, serve
 
 _KEPT = 4  # servers
@@ -52,7 +52,7 @@ class Answers:
     def seen(self, options: Meta, body: Meta, caps: Any) -> Meta:
         """`seen`, the variables as the server handed them on, and `rewrites`; neither where it does not tell."""
         asked = with_arguments(body, {**options["more"], SWITCH: True})
-        text, facts = self.apply(showing(options["template"]), options["model"], asked)
+        text, facts = self.apply(options["showing"]["override"], options["showing"]["model"], asked)
         values = shown(text) if text is not None and facts.get("caps") == caps else None
         if values is None:
             return {}

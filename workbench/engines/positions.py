@@ -28,13 +28,6 @@ class Position(int):
 
     offset: int
 
-    @classmethod
-    def at(cls, line: int, offset: int) -> Position:
-        """The line as jinja counts it, and the offset."""
-        position = cls(line)
-        position.offset = offset
-        return position
-
 
 def normalised(source: str) -> str:
     """The source as jinja reads it: every line end is a newline, the last one left out."""
@@ -56,9 +49,10 @@ class PositionLexer(Lexer):
         text = self.source_map.text
         self.reached = 0
         for line, token, value in super().tokeniter(source, name, filename, state):
-            offset = max(text.find(value, self.reached), self.reached)
+            position = Position(line)
+            position.offset = offset = max(text.find(value, self.reached), self.reached)
             self.reached = offset + len(value)
-            yield Position.at(line, offset), token, value
+            yield position, token, value
 
 
 class SourceMap:
@@ -137,4 +131,6 @@ class SourceMap:
 def _common(a: str, i: int, b: str, j: int, limit: int) -> int:
     """How many characters a[i:] and b[j:] have in common, up to `limit`."""
     limit = min(limit, len(a) - i, len(b) - j)
+    if a.startswith(b[j : j + limit], i):
+        return limit
     return next((n for n in range(limit) if a[i + n] != b[j + n]), limit)

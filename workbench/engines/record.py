@@ -10,10 +10,12 @@ from jinja2.runtime import Macro
 from .formatting import text_of
 from .origins import COMPUTED, UNKNOWN, Runs, Source, Tracked, run
 from .positions import SourceMap
-from .scalars import tracked_scalar
+from .scalars import SCALARS, tracked_scalar
 
 MAX_EVENTS = 20_000
+BLOCK = " (a block)"
 _SHOWN = 60  # characters of a value that an event shows
+_LONG = 200  # bits of a number that is written out
 
 # kind, line, column, detail, start, end; one list an event, its extent widened once the text is there
 Event = list[Any]
@@ -82,21 +84,22 @@ class Recorder:
         self.place = (line, column)
         return value
 
-    def turn(self, line: int, column: int, _: Any = None) -> None:
-        """One turn of a loop begins."""
-        count = self._turns[line, column] = self._turns.get((line, column), 0) + 1
+    def turn(self, line: int, column: int, loop: Any = None) -> None:
+        """One turn of a loop begins; a recursive one counts its own."""
+        count = loop.index if loop is not None else self._turns.get((line, column), 0) + 1
+        self._turns[line, column] = count
         self._add("loop", line, column, f"turn {count}")
 
     def set(self, line: int, column: int, name: str, value: Any) -> Any:
         """The value that `name` gets."""
-        self._add("set", line, column, f"{name} = {shown(value)}")
+        self._add("set", line, column, name if name.endswith(BLOCK) else f"{name} = {shown(value)}")
         return value
 
     def at(self, line: int, column: int, value: Any) -> Any:
         """What is about to be called."""
         self.place = (line, column)
         if isinstance(value, Macro):
-            self._add("call", line, column, f"macro {value.name}")
+            self._add("call", line, column, f"macro {value.name}" if value.name else "caller")
         return value
 
     def root(self, pieces: Iterable[Tracked]) -> Tracked:
@@ -129,11 +132,11 @@ def shown(value: Any) -> str:
         return repr(text) + (f"… ({len(value):,} characters)" if len(value) > _SHOWN else "")
     if isinstance(value, dict | list | tuple):
         return f"{len(value)} items"
-    return (
-        repr(value)[:_SHOWN]
-        if isinstance(value, int | float | type(None)) or repr(value) == "None"
-        else type(value).__name__
-    )
+    if isinstance(value, int) and abs(value).bit_length() > _LONG:
+        return f"a number of {value.bit_length():,} bits"
+    if isinstance(value, int | float | type(None)):
+        return repr(value)
+    return repr(value) if isinstance(value, SCALARS) else type(value).__name__
 
 
 Row = tuple[int, int, str, str | None, int | None, int | None, bool, int | None]

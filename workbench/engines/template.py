@@ -92,6 +92,17 @@ def _adds(setup: Setup, header: Header | None) -> dict[str, bool]:
     return found | {name: bool(given[key]) for name, key in keys.items() if given.get(key) is not None}
 
 
+def applied_text(template: Template, *, has_tools: bool) -> str:
+    """The text that applies to a request: of several templates that named `tool_use` where the request has tools.
+
+    https://github.com/huggingface/transformers/blob/v5.23.0/src/transformers/tokenization_utils_base.py#L3319
+    """
+    named = dict(template.named)
+    if has_tools and "tool_use" in named:
+        return named["tool_use"]
+    return template.text or named.get("default", "")
+
+
 def require_template(template: Template) -> None:
     """For what needs a template of the model's or the user's own. Errors: `CannotRun` where there is none."""
     if not template.text and not template.named:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.engines.base import Job
-from workbench.engines.limits import Reply, Sandbox
+from workbench.engines.limits import OnText, Reply, Sandbox
 from workbench.engines.replies import body_of, clock_note, clock_of, refused, rendered
 from workbench.engines.template import require_template
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from workbench.progress import Cancel
     from workbench.stages import Rendered
 
+_LARGE = 4_000  # characters of a template from which on two processes are faster than one
 FOLLOWS = "transformers 5.23.0"
 
 
@@ -32,6 +33,39 @@ def _version() -> str:
     return f"rules of {FOLLOWS}; jinja2 {version('jinja2')}; Python {platform.python_version()}"
 
 
+@cache
+def second() -> Sandbox:
+    """Another process, in which the run that follows origins goes beside the plain one."""
+    return Sandbox()
+
+
+def _in_two(
+    options: dict[str, Any], body: bytes, *, on_text: OnText | None = None, cancel: Cancel | None = None
+) -> Reply:
+    """The plain run and the one that follows origins at once: most of a large template's time is compiling it, twice.
+
+    Where the second wrote another text, both run again in one process, which looks for what differs.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1, thread_name_prefix="workbench-origins") as beside:
+        asked = beside.submit(second().render, options | {"alone": True}, body, cancel=cancel)
+        reply = sandbox().render(options | {"track": False}, body, on_text=on_text, cancel=cancel)
+        other = asked.result()
+    if other.plain.get("error"):  # the limits ended it
+        return reply._replace(cut=other.plain["error"]["message"])
+    if other.text == reply.text or (other.text is None and "note" in other.tracked):
+        return reply._replace(tracked=other.tracked, cut=other.cut)
+    return sandbox().render(options, body, cancel=cancel)
+
+
+class Watched(NamedTuple):
+    """A render, and what its run told step by step."""
+
+    rendered: Rendered
+    told: dict[str, Any] | None
+
+
 class Transformers:
     """jinja2 set up as transformers sets it up; the package itself is not needed."""
 
@@ -47,24 +81,31 @@ class Transformers:
 
     def render(self, job: Job, *, cancel: Cancel | None = None) -> Rendered:
         """The prompt, or the template's error as data. Errors: `Cancelled`, `CannotRun`."""
+        return self.watch(job, watch=False, cancel=cancel).rendered
+
+    def watch(self, job: Job, *, watch: bool = True, cancel: Cancel | None = None) -> Watched:
+        """The same, and what `watch.watched` tells of the run; None where it could not be followed."""
         require_template(job.template)
         choice = _choose(job)
         if choice.text is None:
-            return refused(self, "ValueError", choice.note)
+            return Watched(refused(self, "ValueError", choice.note), None)
         clock = clock_of(job)
-        options = {
-            "template": choice.text,
-            "special": dict(job.template.special_tokens),
-            "clock": clock,
-            "track": job.track,
-        }
-        reply = sandbox().render(options, body_of(job), cancel=cancel)
-        return rendered(
-            self,
-            reply,
-            job,
-            [*([choice.note] if choice.note else []), *clock_note(reply, job, clock), *_chance_note(reply)],
-        )
+        options = _options(job, choice.text, clock) | {"track": job.track, "watch": watch}
+        large = job.track and not watch and len(choice.text) >= _LARGE
+        run = _in_two if large else sandbox().render
+        reply = run(options, body_of(job), on_text=job.on_text, cancel=cancel)
+        notes = [*([choice.note] if choice.note else []), *clock_note(reply, job, clock), *_chance_note(reply)]
+        return Watched(rendered(self, reply, job, notes), reply.tracked.get("watched"))
+
+    def forgiving(self, job: Job, *, cancel: Cancel | None = None) -> Rendered:
+        """What jinja2 would write if it were as lenient as llama.cpp's engine: of use where that wrote the same."""
+        clock = clock_of(job)
+        options = _options(job, job.template.text, clock) | {"alone": True, "lenient": True}
+        return rendered(self, sandbox().render(options, body_of(job), cancel=cancel), job, [])
+
+
+def _options(job: Job, template: str, clock: str) -> dict[str, Any]:
+    return {"template": template, "special": dict(job.template.special_tokens), "clock": clock}
 
 
 class _Choice:

@@ -7,7 +7,7 @@ import random
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import TemplateSyntaxError
 from jinja2.environment import Template
@@ -17,16 +17,26 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from . import environment as rules
 from .containers import TrackedDict, TrackedList, wrap
 from .instrument import CannotTrack, Instrumented, TrackedEnvironment
+from .lenient import LenientEnvironment, given, lenient_tojson
 from .origins import Source, Tracked, run
 from .positions import Position
 from .record import spans_of
 from .scalars import tracked_scalar
 from .serving import Meta, Send, send_text, serve
+from .watch import WatchGenerator, WatchRecorder, watched
 
 _MESSAGE = 100_000  # characters of an error message that are kept
 _CACHED = 16  # compiled templates of each kind
 random.seed(0)
 _SEEDED = random.getstate()
+
+
+class _Run(NamedTuple):
+    """A template's run on tracked values: its text, or the error; neither where the request was refused."""
+
+    instrumented: Instrumented | None
+    text: Tracked | None
+    error: Exception | None
 
 
 class Worker:
@@ -36,8 +46,10 @@ class Worker:
         self.clock = rules.Clock(datetime.now())  # noqa: DTZ005  each request brings its own
         self._plain_environment = rules.configure(ImmutableSandboxedEnvironment, self.clock)
         self._tracked_environment = tracked_environment(self.clock)
+        self._lenient_environment = lenient_environment(self.clock)
         self._plain: OrderedDict[str, Template] = OrderedDict()
         self._tracked: OrderedDict[str, Instrumented] = OrderedDict()
+        self._lenient: OrderedDict[str, Instrumented] = OrderedDict()
 
     def plain(self, source: str, body: Any, special: dict[str, str]) -> tuple[str | None, Meta]:
         """The text as jinja2 writes it, or None and the error; what was changed in the request."""
@@ -56,25 +68,60 @@ class Worker:
         return {"rewrites": rewrites, "clock_used": self.clock.used, "random_used": chance}
 
     def tracked(self, source: str, body: Any, special: dict[str, str], text: str | None) -> Meta:
-        """Spans and events of the same render; the error's column where it failed."""
+        """Spans and events of the same render, which wrote `text`; the error's column where it failed."""
+        run = self._follow(source, body, special)
+        if run.text is None or run.instrumented is None:
+            return self._untold(run, text)
+        if text is None:
+            return {"note": "origins are unknown: the run that follows them wrote another text"}
+        if str.__eq__(run.text, text):
+            return _found(run.text, run.instrumented)
+        try:
+            return self._aligned(run.instrumented, body, special, text)
+        except Exception as error:  # noqa: BLE001  a template may raise anything
+            return self._untold(run._replace(error=error), text)
+
+    def alone(self, source: str, body: Any, special: dict[str, str]) -> tuple[str | None, Meta]:
+        """What `tracked` tells without a plain run before it, and the text that it wrote: to be compared."""
+        run = self._follow(source, body, special)
+        if run.text is None or run.instrumented is None:
+            return None, self._untold(run, None)
+        return str.__getitem__(run.text, slice(None)), _found(run.text, run.instrumented)
+
+    def lenient(self, source: str, body: Any, special: dict[str, str]) -> tuple[str | None, Meta]:
+        """What `alone` tells of a run that forgives what jinja2 would raise for."""
+        random.seed(0)
+        try:
+            instrumented = _cached(self._lenient, source, self._forgive)
+            text = instrumented.run(given(tracked_variables(body, special)))
+        except Exception:  # noqa: BLE001  a template may raise anything: then nothing is told
+            return None, {}
+        return str.__getitem__(text, slice(None)), _found(text, instrumented)
+
+    def watch(self, source: str, body: Any, special: dict[str, str], text: str | None) -> Meta:
+        """What `tracked` tells, and `watched`: variables, and who wrote each stretch of the text."""
+        run = self._follow(source, body, special, watch=True)
+        if run.instrumented is None or (run.text is None and text is not None):
+            return self._untold(run, text)
+        if run.text is None:  # both failed: the steps up to there
+            return self._untold(run, text) | {"watched": watched(run.instrumented, Tracked(""))}
+        if text is None or not str.__eq__(run.text, text):
+            return {"note": "the steps cannot be followed: the run that follows them wrote another text"}
+        return _found(run.text, run.instrumented) | {"watched": watched(run.instrumented, run.text)}
+
+    def _follow(self, source: str, body: Any, special: dict[str, str], *, watch: bool = False) -> _Run:
+        """Run the template on values that know where they are from."""
         random.seed(0)
         instrumented = None
         try:
             variables = tracked_variables(body, special)
-        except Exception:  # noqa: BLE001  the plain run said it: no template has run, so there is no place and no event
-            return {}
+        except Exception:  # noqa: BLE001  the plain run says it: no template has run, so there is no place and no event
+            return _Run(None, None, None)
         try:
-            instrumented = _cached(self._tracked, source, self._instrument)
-            result = instrumented.run(variables)
-            if text is not None and not str.__eq__(result, text):
-                return self._aligned(instrumented, body, special, text)
-        except CannotTrack as error:
-            return {"note": f"origins are not followed: {error}"}
-        except Exception as error:  # noqa: BLE001  the same
-            return self._failed(error, instrumented, text)
-        if text is None:
-            return {"note": "origins are unknown: the run that follows them wrote another text"}
-        return _found(result, instrumented)
+            instrumented = self._watching(source) if watch else _cached(self._tracked, source, self._instrument)
+            return _Run(instrumented, instrumented.run(variables), None)
+        except Exception as error:  # noqa: BLE001  a template may raise anything
+            return _Run(instrumented, None, error)
 
     def _aligned(self, instrumented: Instrumented, body: Any, special: dict[str, str], text: str) -> Meta:
         """Spans where an output's origins could not be followed: only what that output wrote is unknown.
@@ -95,6 +142,18 @@ class Worker:
 
     def _instrument(self, source: str) -> Instrumented:
         return Instrumented(self._tracked_environment, source)
+
+    def _forgive(self, source: str) -> Instrumented:
+        return Instrumented(self._lenient_environment, source)
+
+    def _watching(self, source: str) -> Instrumented:
+        return Instrumented(self._tracked_environment, source, WatchRecorder(), WatchGenerator)
+
+    def _untold(self, run: _Run, text: str | None) -> Meta:
+        """What there is to tell of a run that came to nothing; `text` is what the plain one wrote."""
+        if isinstance(run.error, CannotTrack):
+            return {"note": f"origins are not followed: {run.error}"}
+        return self._failed(run.error, run.instrumented, text) if run.error is not None else {}
 
     def _failed(self, error: BaseException, instrumented: Instrumented | None, text: str | None) -> Meta:
         if text is not None:
@@ -131,15 +190,22 @@ def _found(result: Tracked, instrumented: Instrumented) -> Meta:
     return {"spans": spans, "events": instrumented.recorder.events, "dropped": instrumented.recorder.dropped}
 
 
-def tracked_environment(clock: rules.Clock) -> TrackedEnvironment:
+def tracked_environment(clock: rules.Clock, kind: type[TrackedEnvironment] = TrackedEnvironment) -> TrackedEnvironment:
     """The environment of the second run: the rules of the first, and origins."""
     from . import filters
 
-    environment = rules.configure(TrackedEnvironment, clock)
+    environment = rules.configure(kind, clock)
     filters.install(environment)
     plain_now: Any = environment.globals["strftime_now"]
     environment.globals["strftime_now"] = lambda *args, **kwargs: _now(plain_now(*args, **kwargs))
     return environment  # type: ignore[return-value]
+
+
+def lenient_environment(clock: rules.Clock) -> TrackedEnvironment:
+    """The same, more forgiving."""
+    environment = tracked_environment(clock, LenientEnvironment)
+    environment.filters["tojson"] = lenient_tojson
+    return environment
 
 
 def _now(text: str) -> Tracked:
@@ -246,10 +312,17 @@ class Answers:
         body = json.loads(body_text.decode("utf-8", "surrogatepass"))
         worker.clock.now = datetime.fromisoformat(options["clock"])
         source, special = options["template"], options["special"]
+        if options.get("alone"):
+            run = worker.lenient if options.get("lenient") else worker.alone
+            text, found = run(source, body, special)
+            send_text(send, text, {"rewrites": []})
+            send(json.dumps(found).encode())
+            return
         text, meta = worker.plain(source, body, special)
         send_text(send, text, meta)
         failed_by_memory = (meta.get("error") or {}).get("type") == "MemoryLimit"
-        found = worker.tracked(source, body, special, text) if options["track"] and not failed_by_memory else {}
+        follow = worker.watch if options.get("watch") else worker.tracked
+        found = follow(source, body, special, text) if options["track"] and not failed_by_memory else {}
         send(json.dumps(found).encode())
 
 

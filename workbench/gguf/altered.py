@@ -13,15 +13,15 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from workbench.data import cache_dir
-from workbench.errors import Cancelled, CannotRun
+from workbench.errors import BadFile, Cancelled, CannotRun
 from workbench.gguf.fingerprint import fingerprint
-from workbench.gguf.header import Header
+from workbench.gguf.header import Header, file_state, read_header, require_unchanged
 from workbench.gguf.library import shared_library
 from workbench.progress import Cancel, Progress
 
@@ -46,23 +46,56 @@ def altered_copy(
 ) -> Path:
     """The path of a copy with `changes` (None removes a key); without tensors it is a vocabulary alone.
 
-    Errors: `CannotRun` where the disk is full or the file is one of several parts, `Cancelled`.
+    Errors: `CannotRun` where the disk is full or the file is one of several parts, `BadFile` where it is no longer
+    the one that `header` was read from, or was changed while it was copied, `Cancelled`.
     """
+    _require_whole(header)
+    order = {"changes": {key: _typed(header, key, value) for key, value in changes.items()}, "tensors": tensors}
+    text = json.dumps(order, sort_keys=True)
+    name = hashlib.sha256(f"{fingerprint(header.path)}\n{text}".encode()).hexdigest()[:32]
+    target = cache_dir() / ALTERED / f"{name}.gguf"
+    if not target.exists():
+        try:
+            _make(header, text, target, tensors, progress, cancel)
+        except OSError as error:
+            raise CannotRun(
+                f"no altered copy of {header.path} could be written to {target.parent}: {error.strerror or error}",
+                "",
+                "free some space, or set GGUF_WORKBENCH_CACHE to a folder on a larger disk",
+            ) from error
+        _remove_old(target)
+    _note_use(target)
+    return target
+
+
+def why_no_copy(header: Header, *, tensors: bool = False) -> str:
+    """Why no copy of this file can be made here and now, in words; empty where one can."""
+    try:
+        _require_whole(header)
+        _require_room(header, cache_dir() / ALTERED, header.file_size if tensors else header.data_offset)
+    except CannotRun as error:
+        return str(error)
+    return ""
+
+
+def _require_whole(header: Header) -> None:
     if header.get("split.count", 0) not in (0, 1):
         raise CannotRun(
             f"{header.path} is one part of {header.get('split.count')}",
             "these metadata need an altered copy, which is made of whole files",
             "join the parts with llama-gguf-split --merge",
         )
-    order = {"changes": {key: _typed(header, key, value) for key, value in changes.items()}, "tensors": tensors}
-    text = json.dumps(order, sort_keys=True)
-    name = hashlib.sha256(f"{fingerprint(header.path)}\n{text}".encode()).hexdigest()[:32]
-    target = cache_dir() / ALTERED / f"{name}.gguf"
-    if not target.exists():
-        _make(header, text, target, tensors, progress, cancel)
-        _remove_old(target)
-    _note_use(target)
-    return target
+
+
+def _require_room(header: Header, folder: Path, size: int) -> None:
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if size + SPARE_BYTES > free:
+        raise CannotRun(
+            f"an altered copy of {header.path} needs {size:,} bytes and {folder} has {free:,} free",
+            "the setup's metadata cannot be given to llama.cpp without a copy",
+            "free some space, or set GGUF_WORKBENCH_CACHE to a folder on a larger disk",
+        )
 
 
 def _note_use(path: Path) -> None:
@@ -104,23 +137,19 @@ def _make(
     header: Header, order: str, target: Path, tensors: bool, progress: Progress | None, cancel: Cancel | None
 ) -> None:
     size = header.file_size if tensors else header.data_offset
+    before = file_state(header.path)
+    if read_header(header.path) != header:
+        raise BadFile(f"{header.path} was changed since its header was read", "", "try it again")
     target.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(target.parent).free
-    if size + SPARE_BYTES > free:
-        raise CannotRun(
-            f"an altered copy of {header.path} needs {size:,} bytes and {target.parent} has {free:,} free",
-            "the setup's metadata cannot be given to llama.cpp without a copy",
-            "free some space, or set GGUF_WORKBENCH_CACHE to a folder on a larger disk",
-        )
-    handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
-    os.close(handle)
-    aside = Path(name)
+    _require_room(header, target.parent, size)
+    aside = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
     try:
         _write_header(header, order, aside)
         if tensors:
             with Path(header.path).open("rb") as source, aside.open("r+b") as copy:
                 copy.seek(0, os.SEEK_END)
                 _append(source, copy, header, progress, cancel)
+        require_unchanged(header.path, before, "an altered copy was made")
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)
@@ -142,7 +171,9 @@ def _append(source: BinaryIO, copy: BinaryIO, header: Header, progress: Progress
     while done < total:
         if cancel is not None and cancel.is_set():
             raise Cancelled(f"copying {Path(header.path).name} was cancelled")
-        done += _copy(source, copy, min(CHUNK_BYTES, total - done), at + done, to + done)
+        if not (n := _copy(source, copy, min(CHUNK_BYTES, total - done), at + done, to + done)):
+            raise BadFile(f"{header.path} was cut off while it was copied", "", "try it again")
+        done += n
         if progress is not None:
             progress("making an altered copy", done, total)
 

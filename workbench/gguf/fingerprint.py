@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from workbench.errors import Cancelled
 from workbench.gguf.diagnose import require_file
-from workbench.gguf.header import Header, read_header
+from workbench.gguf.header import FileState, Header, file_state, read_header
 from workbench.progress import Cancel, Progress
 
 SAMPLE_BYTES = 1024  # at the start, the middle and the end of each tensor
@@ -23,13 +23,12 @@ def fingerprint(path: str | Path) -> str:
     the samples does not. Errors: `BadFile`.
     """
     header = read_header(path)
-    state = Path(header.path).stat()
-    return _sampled(header, (state.st_size, state.st_mtime_ns, state.st_ino))
+    return _sampled(header, file_state(header.path))
 
 
 @functools.lru_cache(maxsize=64)
-def _sampled(header: Header, _state: tuple[int, int, int]) -> str:
-    """The fingerprint of a file in the state that size, time and inode tell."""
+def _sampled(header: Header, _state: FileState) -> str:
+    """The fingerprint of a file in this state."""
     digest = hashlib.sha256(f"{header.file_size}\n".encode())
     with Path(header.path).open("rb") as file:
         _hash_range(file, 0, header.data_offset, digest)

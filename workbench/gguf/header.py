@@ -225,6 +225,31 @@ _cache: OrderedDict[tuple[Any, ...], Header] = OrderedDict()
 _lock = threading.Lock()
 
 
+class FileState(NamedTuple):
+    """Equal as long as nobody wrote to the file or put another in its place: bytes, time of the last change, inode."""
+
+    size: int
+    changed_ns: int
+    inode: int
+
+
+def file_state(path: str | Path) -> FileState:
+    """The state that the file is in. Errors: `BadFile` where it is gone."""
+    try:
+        stat = Path(path).stat()
+    except OSError as error:
+        raise BadFile(
+            f"{path} is gone: {error.strerror}", "accepted is the path of a GGUF file", "check the path"
+        ) from error
+    return FileState(stat.st_size, stat.st_mtime_ns, stat.st_ino)
+
+
+def require_unchanged(path: str | Path, before: FileState, doing: str) -> None:
+    """Errors: `BadFile` where the file is not what it was when `doing` began: what came of it may be of both."""
+    if file_state(path) != before:
+        raise BadFile(f"{path} was changed while {doing}", "accepted is a file that stays as it is", "try it again")
+
+
 def read_header(path: str | Path) -> Header:
     """The header of a GGUF file, read in a process of its own; kept until the file changes.
 
@@ -232,13 +257,13 @@ def read_header(path: str | Path) -> Header:
     """
     path = Path(path).expanduser()
     require_file(path)
-    stat = path.stat()
-    key = (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    state = file_state(path)
+    key = (str(path), *state)
     with _lock:
         if key in _cache:
             _cache.move_to_end(key)
             return _cache[key]
-    header = _parsed(path, stat.st_size)
+    header = _parsed(path, state.size)
     with _lock:
         _cache[key] = header
         while len(_cache) > CACHED_HEADERS:

@@ -16,7 +16,15 @@ CANCEL_WAIT_S = 0.4  # how long a cancelled call waits for its last word
 ERRORS: dict[str, type[WorkbenchError]] = {
     error.code: error for error in (WorkbenchError, BadFile, BadRequest, CannotRun, Cancelled)
 }
-PHASES = {"score": "scoring", "generate": "generating", "load": "loading the model"}
+NEED_WEIGHTS = ("load", "score", "generate", "resample", "lens", "stretch", "dry_run", "divergence")
+PHASES = {
+    "score": "scoring",
+    "generate": "generating",
+    "load": "loading the model",
+    "stretch": "comparing",
+    "dry_run": "estimating the memory",
+    "divergence": "comparing",
+}
 
 
 class Call:
@@ -35,7 +43,7 @@ class Call:
         self.on_step: Callable[[Step], None] | None = None
         self.steps: list[tuple[Step, bytes]] = []
         self.phase = PHASES.get(operation, operation)
-        self.needs_weights = operation in ("load", "score", "generate")
+        self.needs_weights = operation in NEED_WEIGHTS
         self.why_cancelled = ""
         self._started = time.monotonic()
 

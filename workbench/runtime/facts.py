@@ -8,8 +8,24 @@ from typing import Any
 from workbench.runtime import params
 from workbench.runtime.session import Session
 
-CONTEXT_FIELDS = ("rope_freq_base", "rope_freq_scale", "offload_kqv", "op_offload")
-MODEL_FIELDS = ("n_gpu_layers", "use_extra_bufts", "load_mode", "use_mmap", "use_mlock", "vocab_only")
+CONTEXT_FIELDS = (
+    "rope_freq_base",
+    "rope_freq_scale",
+    "rope_scaling_type",
+    *params.YARN,
+    "offload_kqv",
+    "op_offload",
+)
+MODEL_FIELDS = (
+    "n_gpu_layers",
+    "split_mode",
+    "main_gpu",
+    "use_extra_bufts",
+    "load_mode",
+    "use_mmap",
+    "use_mlock",
+    "vocab_only",
+)
 
 
 def facts(session: Session) -> dict[str, Any]:
@@ -24,6 +40,7 @@ def facts(session: Session) -> dict[str, Any]:
         del device["handle"]
     if session.model is not None:
         found |= _model_facts(session)
+        found |= {"devices": [device.name for device in session.devices], "notes": session.notes}
     if session.context is not None:
         found |= _context_facts(session)
     return found

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import BadRequest, Cancelled
+from workbench.runtime.sampler_kinds import Place
 from workbench.runtime.samplers import SamplerChain
 from workbench.runtime.scoring import Rows, Scorer
 from workbench.runtime.session import Report, Session
 from workbench.runtime.vocabulary import Vocabulary
+from workbench.sampling.chain import pythons
 
+LEAST = 1e-30  # a repeat penalty or temperature below makes logits infinite
 Stopped = dict[str, Any]  # {stop_reason, stop_detail, seed}
 
 
@@ -22,26 +25,44 @@ def generate(
     prompt: list[int],
     sampling: dict[str, Any],
     *,
+    answer: int,
     top_k: int,
     report: Report,
     stream: Callable[[dict[str, Any]], None],
 ) -> Stopped:
     """Evaluate the prompt (the cached part of it is reused) and sample until something stops it.
 
-    The samplers see the prompt's tokens first, as in llama-server: a repeat penalty counts them.
+    The samplers see the prompt's tokens first, as in llama-server: a repeat penalty counts them. In
+    llama-cpp-python's chain they do not: there they see those of `prompt` that are an answer's, from `answer` on.
     """
-    if not sampling["repeat_penalty"] > 0:
-        raise BadRequest("sampling.repeat_penalty is 0", "accepted is a number above 0; 1 is off")
     session.evaluated = 0
     vocabulary = session.vocabulary
     if vocabulary is None:
         raise RuntimeError("generate needs a loaded model")
-    banned = vocabulary.suppressed()
-    chain = SamplerChain(session.library, sampling, n_ctx=session.n_ctx, n_vocab=vocabulary.n_vocab, banned=banned)
+    chain = start_chain(session, sampling)
     try:
-        return _Generation(session, vocabulary, chain, sampling, top_k, report, stream).run(prompt)
+        return _Generation(session, vocabulary, chain, sampling, top_k, report, stream).run(prompt, answer)
     finally:
         chain.close()
+
+
+def start_chain(session: Session, sampling: dict[str, Any]) -> SamplerChain:
+    """The chain of these parameters for the loaded model. Errors: `BadRequest`, `CannotRun`."""
+    if sampling["repeat_penalty"] < LEAST:
+        raise BadRequest(
+            f"sampling.repeat_penalty is {sampling['repeat_penalty']:g}", f"accepted is at least {LEAST:g}; 1 is off"
+        )
+    if 0 < sampling["temperature"] < LEAST:
+        raise BadRequest(
+            f"sampling.temperature is {sampling['temperature']:g}", f"accepted is 0, or at least {LEAST:g}"
+        )
+    vocabulary = session.vocabulary
+    if vocabulary is None:
+        raise RuntimeError("sampling needs a loaded model")
+    vocab = session.library.llama_model_get_vocab(session.model)
+    banned = [] if pythons(sampling) else vocabulary.suppressed()
+    place = Place(session.library, vocab, vocabulary.n_vocab, banned)
+    return SamplerChain(place, sampling, n_ctx=session.n_ctx)
 
 
 class _Generation:
@@ -66,12 +87,14 @@ class _Generation:
         self._shown = b""  # the pieces that a client sees, joined
         self._stops = [text.encode("utf-8", "surrogatepass") for text in sampling["stop"]]
 
-    def run(self, prompt: list[int]) -> Stopped:
+    def run(self, prompt: list[int], answer: int) -> Stopped:
         try:
             self._evaluate(prompt)
-            for token in prompt:
-                self._chain.accept(token)
-            return self._sample() | {"seed": self._chain.seed()}
+            for token in prompt[answer if pythons(self._sampling) else 0 :]:
+                self._chain.accept(token, generated=False)
+            self._shown = b"".join(self._vocabulary.print_token(token, special=False) for token in prompt[answer:])
+            stopped = self._stopped_by_text(prompt[-1]) if self._shown else None
+            return (stopped or self._sample()) | {"seed": self._chain.seed()}
         except Cancelled as stop:
             return {"stop_reason": "cancelled", "stop_detail": stop.given, "seed": self._chain.seed()}
 
@@ -94,9 +117,8 @@ class _Generation:
             if self._vocabulary.ends_generation(token):
                 name = self._vocabulary.piece(token).data.decode("utf-8", "backslashreplace")
                 return {"stop_reason": "end-of-generation", "stop_detail": f"the model wrote {name} (id {token})"}
-            stop = self._find_stop(token)
-            if stop is not None:
-                return {"stop_reason": "stop-text", "stop_detail": f"the stop text {stop!r} came"}
+            if (stopped := self._stopped_by_text(token)) is not None:
+                return stopped
             if len(self._session.cached) >= self._session.n_ctx:
                 detail = f"the context of {self._session.context_size} is full"
                 return {"stop_reason": "context-full", "stop_detail": detail}
@@ -126,10 +148,20 @@ class _Generation:
                 "top_ids": row.top_ids[0, : self._top_k].tolist(),
                 "top_logprobs": row.top_logprobs[0, : self._top_k].tolist(),
                 "stages": [stage._asdict() for stage in drawn.stages],
+                "watched": drawn.watched,
+                "pieces": [
+                    base64.b64encode(self._vocabulary.piece(token).data).decode("ascii") for token in drawn.watched
+                ],
+                "before": drawn.before,
             }
         )
         self._shown += shown
         return drawn.id
+
+    def _stopped_by_text(self, token: int) -> Stopped | None:
+        """Why the answer ends with this token, where a stop text came; it may begin in what was given of the answer."""
+        stop = self._find_stop(token)
+        return None if stop is None else {"stop_reason": "stop-text", "stop_detail": f"the stop text {stop!r} came"}
 
     def _find_stop(self, token: int) -> str | None:
         longest = max(map(len, self._stops), default=0)

@@ -23,14 +23,23 @@ import numpy as np
 
 from workbench.errors import BadRequest, Cancelled, HostDied
 from workbench.progress import Cancel, Progress
-from workbench.runtime.answers import build_generation, build_pieces, build_scores, build_tokens
+from workbench.runtime.answers import (
+    build_entries,
+    build_generation,
+    build_pieces,
+    build_scores,
+    build_text,
+    build_tokens,
+)
 from workbench.runtime.call import Call, is_last
 from workbench.runtime.cost import cost_between
+from workbench.runtime.entries import Entries
 from workbench.runtime.log import LogKeeper
-from workbench.runtime.memory import need
 from workbench.runtime.model_file import ModelFile, model_file
+from workbench.runtime.placement import layout
 from workbench.runtime.process import NOTHING, Process
 from workbench.runtime.protocol import Frame
+from workbench.runtime.refusals import refuse
 from workbench.setup import Setup
 from workbench.stages import Generation, Scores, Step, Tokens
 
@@ -66,12 +75,16 @@ class Host:
         self,
         text: str,
         *,
+        trusted: Sequence[tuple[int, int]] | None = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
         deadline_s: float | None = None,
     ) -> Tokens:
-        """The text's tokens with the setup's tokenizer flags; weights are not needed. Errors: also `BadRequest`."""
-        flags = self.setup.effective()["tokenizer"]
+        """The text's tokens with the setup's tokenizer flags; weights are not needed. Errors: also `BadRequest`.
+
+        With `trusted`, sorted ranges of code points, special tokens are parsed there and nowhere else.
+        """
+        flags = self.setup.effective()["tokenizer"] | ({} if trusted is None else {"trusted": trusted})
         call = Call("tokenize", {"text": text, **flags}, progress, cancel, deadline_s)
         return build_tokens(self._run(call))
 
@@ -79,6 +92,19 @@ class Host:
         """What each id stands for, as llama.cpp prints it. Errors: also `BadRequest` for an unknown id."""
         wanted = _plain_ids(ids)
         return build_pieces(wanted, self._run(Call("pieces", {"ids": wanted}, None, None, None)))
+
+    def detokenize(self, ids: Sequence[int] | np.ndarray[Any, Any], *, specials: bool = True) -> bytes:
+        """The text that llama.cpp makes of `ids`, with special tokens or without. Errors: also `BadRequest`."""
+        arguments = {"ids": _plain_ids(ids), "specials": specials}
+        return build_text(self._run(Call("text_of", arguments, None, None, None)))
+
+    def entries(self, *, cancel: Cancel | None = None) -> Entries:
+        """The whole vocabulary; weights are not needed."""
+        return build_entries(self._run(Call("entries", {}, None, cancel, None)))
+
+    def ends(self, *, cancel: Cancel | None = None) -> tuple[int, ...]:
+        """The ids that end an answer; weights are not needed."""
+        return tuple(self._run(Call("ends", {}, None, cancel, None)).header["values"]["ids"])
 
     def load(
         self, *, progress: Progress | None = None, cancel: Cancel | None = None, deadline_s: float | None = None
@@ -115,6 +141,7 @@ class Host:
         sampling: dict[str, Any],
         *,
         top_k: int = 20,
+        answer: int | None = None,
         on_step: Callable[[Step], None] | None = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -122,9 +149,12 @@ class Host:
     ) -> Generation:
         """Sample an answer to `ids` (n,); `sampling` is `setup.sampling_for(conversation)`.
 
+        From index `answer` on, `ids` are the answer's own beginning; None: all are the prompt's.
+
         A cancel or a deadline gives the part that is there, with stop_reason "cancelled".
         """
-        arguments = {"ids": _plain_ids(ids), "sampling": sampling, "top_k": int(top_k)}
+        arguments: dict[str, Any] = {"ids": _plain_ids(ids), "sampling": sampling, "top_k": int(top_k)}
+        arguments["answer"] = len(arguments["ids"]) if answer is None else answer
         call = Call("generate", arguments, progress, cancel, deadline_s)
         call.on_step = on_step
         try:
@@ -145,6 +175,18 @@ class Host:
         call = Call("info", {}, None, None, None)
         facts: dict[str, Any] = self._run(call).header["values"]
         return facts | {"pid": self.pid}
+
+    def ask(
+        self,
+        operation: str,
+        arguments: dict[str, Any],
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+        deadline_s: float | None = None,
+    ) -> Frame:
+        """One of `workbench.runtime.operations` by name, for the code that reads its answer."""
+        return self._run(Call(operation, arguments, progress, cancel, deadline_s))
 
     @property
     def log(self) -> tuple[str, ...]:
@@ -181,29 +223,44 @@ class Host:
         while not self._lock.acquire(timeout=POLL_S):
             call.check()
         try:
-            file = model_file(self.setup)
+            file, runtime = model_file(self.setup), self.setup.effective()["runtime"]
             if call.needs_weights:
                 file.require_weights()
+                refuse(file.header, runtime)
             path = file.path(weights=call.needs_weights, progress=call.progress, cancel=call.cancel)
-            runtime = self.setup.effective()["runtime"]
             process = self._ready_process(file, call)
+            call.check()  # a call that is cancelled before it begins does not begin: a short one would end first
             number = next(self._numbers)
-            self._unfinished = number
-            process.send(
-                {
-                    "kind": "call",
-                    "id": number,
-                    "operation": call.operation,
-                    "path": path,
-                    "overrides": file.live,
-                    "runtime": runtime,
-                    "need": need(file.header, runtime)._asdict(),
-                    "arguments": call.arguments,
-                }
-            )
-            return self._wait(process, number, call)
+            order = {
+                "kind": "call",
+                "id": number,
+                "operation": call.operation,
+                "path": path,
+                "overrides": file.live,
+                "runtime": runtime,
+                "need": layout(file.header, runtime)._asdict(),
+                "arguments": call.arguments,
+            }
+            return self._exchange(process, order, call, file)
         finally:
             self._lock.release()
+
+    def _exchange(self, process: Process, order: dict[str, Any], call: Call, file: ModelFile) -> Frame:
+        """Send the order and wait for what answers it; a file that was written to meanwhile gives no answer."""
+        number: int = order["id"]
+        self._unfinished = number
+        try:
+            process.send(order)
+            frame = self._wait(process, number, call)
+        except HostDied:
+            file.require_unchanged()
+            raise
+        except BaseException:  # an interrupt too
+            if self._unfinished is not None and process.alive:
+                process.send({"kind": "cancel", "id": number})
+            raise
+        file.require_unchanged()
+        return frame
 
     def _ready_process(self, file: ModelFile, call: Call) -> Process:
         """A process that holds this file or nothing yet."""
@@ -236,25 +293,20 @@ class Host:
     def _wait(self, process: Process, number: int, call: Call) -> Frame:
         """Handle frames until the call's last one, a cancel or the process's end."""
         cancelled_at: float | None = None
-        try:
-            while True:
-                if cancelled_at is None and call.wants_stop():
-                    process.send({"kind": "cancel", "id": number})
-                    cancelled_at = time.monotonic()
-                frame = process.next_frame(POLL_S)
-                if frame is None:
-                    self._raise_death(process, call)
-                elif frame is NOTHING:
-                    call.give_up(cancelled_at)
-                elif frame.header["id"] == number:
-                    if is_last(frame, number):
-                        self._unfinished = None
-                        return call.last(frame)
-                    call.take(frame)
-        except BaseException:
-            if self._unfinished is not None and cancelled_at is None and process.alive:
+        while True:
+            if cancelled_at is None and call.wants_stop():
                 process.send({"kind": "cancel", "id": number})
-            raise
+                cancelled_at = time.monotonic()
+            frame = process.next_frame(POLL_S)
+            if frame is None:
+                self._raise_death(process, call)
+            elif frame is NOTHING:
+                call.give_up(cancelled_at)
+            elif frame.header["id"] == number:
+                if is_last(frame, number):
+                    self._unfinished = None
+                    return call.last(frame)
+                call.take(frame)
 
     def _raise_death(self, process: Process, call: Call) -> None:
         """Say how the process ended."""

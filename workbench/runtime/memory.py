@@ -1,16 +1,14 @@
-"""Whether a model fits in memory, asked before it is loaded.
+"""What memory there is, and what of it a token takes in the KV cache.
 
 Linux hands out more memory than there is and kills a process when it is used, so a failed allocation
-is no answer. What cannot be computed for an architecture counts as nothing: a model is refused only
-when it surely does not fit.
+is no answer to whether a model fits: `workbench.runtime.placement` reckons it before anything is loaded.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from workbench.errors import CannotRun
 from workbench.gguf.header import Header
 from workbench.runtime.params import wanted_n_ctx
 
@@ -31,36 +29,10 @@ CGROUP = Path("/sys/fs/cgroup")
 UNKNOWN_CACHES = ("attention.kv_lora_rank", "attention.shared_kv_layers")  # caches of another shape
 
 
-class Need(NamedTuple):
-    """Bytes that a setup surely needs."""
-
-    weights: int
-    kv_cache: int
-    n_ctx: int
-
-
-def need(header: Header, runtime: dict[str, Any]) -> Need:
-    """What weights and KV cache of this model take with these settings."""
+def context_length(header: Header, runtime: dict[str, Any]) -> int:
+    """Tokens that the context of these settings holds."""
     n_ctx = wanted_n_ctx(runtime["n_ctx"], header.context_length or 0)
-    n_ctx += -n_ctx % CONTEXT_STEP
-    keys, values = _cache_width(header)
-    per_token = keys * VALUE_BYTES[runtime["type_k"]] + values * VALUE_BYTES[runtime["type_v"]]
-    return Need(header.weights_bytes, int(n_ctx * per_token), n_ctx)
-
-
-def require_room(path: str, wanted: Need, free: int | None) -> None:
-    """Errors: `CannotRun` where weights and KV cache are more than the `free` bytes; None is unknown."""
-    total = wanted.weights + wanted.kv_cache
-    if free is None or total <= free:
-        return
-    raise CannotRun(
-        f"{path} does not fit in memory: it needs {size(wanted.weights)} for weights and "
-        f"{size(wanted.kv_cache)} for the KV cache of {wanted.n_ctx:,} tokens, and {size(free)} are available",
-        "a model runs when both fit",
-        "set a smaller runtime.n_ctx or smaller KV-cache types"
-        if wanted.weights < free
-        else "use a smaller file, or free memory",
-    )
+    return n_ctx + -n_ctx % CONTEXT_STEP
 
 
 def available() -> int | None:
@@ -79,18 +51,18 @@ def size(n: int) -> str:
     return f"{amount:,.1f} TiB"
 
 
-def _cache_width(header: Header) -> tuple[int, int]:
-    """Values of keys and of values that one token adds over all layers, (0, 0) where that is not known."""
+def cache_widths(header: Header) -> list[tuple[int, int]]:
+    """How many values of keys and of values a token adds in each layer; no items where that is not known."""
     layers, heads, width = header.n_layer, header.own("attention.head_count"), header.own("embedding_length")
     if not layers or not heads or not width or any(header.own(key) for key in UNKNOWN_CACHES):
-        return 0, 0
+        return []
     per_layer = _each_layer(header.own("attention.head_count_kv", heads), layers)
     first = max(_each_layer(heads, layers), default=0)
     if not per_layer or not first:
-        return 0, 0
+        return []
     key = header.own("attention.key_length") or width // first
     value = header.own("attention.value_length") or width // first
-    return sum(per_layer) * key, sum(per_layer) * value
+    return [(heads * key, heads * value) for heads in per_layer]
 
 
 def _each_layer(value: Any, layers: int) -> list[int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.errors import BadRequest, CannotRun
 from workbench.gguf.altered import altered_copy
-from workbench.gguf.header import Header, read_header
+from workbench.gguf.header import FileState, Header, file_state, read_header, require_unchanged
 from workbench.gguf.overrides import split_overrides
 from workbench.progress import Cancel, Progress
 from workbench.runtime.cost import part
@@ -34,6 +35,17 @@ class ModelFile(NamedTuple):
         if not self.copied:
             return self.header.path
         return str(altered_copy(self.header, self.copied, tensors=weights, progress=progress, cancel=cancel))
+
+    def require_unchanged(self) -> None:
+        """Errors: `BadFile` where the file that llama.cpp has mapped was written to since.
+
+        One that was removed, or in whose place another one was put, stays mapped as it was.
+        """
+        before = FileState(*self.identity[1:])
+        with contextlib.suppress(OSError):
+            now = Path(self.header.path).stat()
+            if now.st_ino == before.inode and not self.copied:
+                require_unchanged(self.header.path, before, "the model's process read it")
 
     def require_weights(self) -> None:
         """Errors: `CannotRun` where this model gives no probabilities of a next token."""
@@ -63,6 +75,5 @@ def model_file(setup: Setup) -> ModelFile:
         raise BadRequest("the setup has no model", 'accepted is {"model": "PATH"}', "name a GGUF file")
     header = read_header(setup.model)
     live, copied = split_overrides(header, setup.metadata.value())
-    stat = Path(header.path).stat()
     settings = FrozenJSON(part(setup, "reload")).text
-    return ModelFile(header, live, copied, (settings, stat.st_size, stat.st_mtime_ns, stat.st_ino))
+    return ModelFile(header, live, copied, (settings, *file_state(header.path)))

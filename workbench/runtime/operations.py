@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from workbench.errors import Cancelled, CannotRun
+from workbench.runtime.devices import read_devices
+from workbench.runtime.dry_run import Weight, computed_mib, own_layout
+from workbench.runtime.entries import detokenize, read_ends, read_entries
+from workbench.runtime.exchange import Stretch, hold_against, leave
 from workbench.runtime.facts import facts
 from workbench.runtime.generation import generate
-from workbench.runtime.memory import Need
+from workbench.runtime.guarded import tokenize_guarded
+from workbench.runtime.kld import divergence
+from workbench.runtime.layers import LensReader
+from workbench.runtime.memory import available
+from workbench.runtime.placement import Layout, require_fit
 from workbench.runtime.protocol import pack_arrays
+from workbench.runtime.resample import resample
 from workbench.runtime.scoring import Array, Rows, Scorer
 from workbench.runtime.session import Report, Session, common_prefix
 
@@ -25,7 +35,7 @@ class Request:
     runtime: dict[str, Any]
     overrides: dict[str, Any]
     arguments: dict[str, Any]
-    need: dict[str, int]
+    need: dict[str, Any]
     report: Report
     stream: Callable[[dict[str, Any]], None]
 
@@ -46,11 +56,12 @@ class Answer:
 def tokenize(session: Session, request: Request) -> Answer:
     """Ids, pieces, types and spans; weights are not needed."""
     vocabulary = session.open_vocabulary(request.path, request.runtime, request.overrides)
-    found = vocabulary.tokenize(
-        request.arguments["text"],
-        add_special=request.arguments["add_special"],
-        parse_special=request.arguments["parse_special"],
-    )
+    text, add_special = request.arguments["text"], request.arguments["add_special"]
+    trusted = request.arguments.get("trusted")
+    if trusted is None:
+        found = vocabulary.tokenize(text, add_special=add_special, parse_special=request.arguments["parse_special"])
+    else:
+        found = tokenize_guarded(vocabulary, text, trusted, add_special=add_special)
     lengths = np.array([len(piece) for piece in found.pieces], np.int64)
     arrays: dict[str, Array] = {
         "ids": found.ids,
@@ -69,6 +80,31 @@ def pieces(session: Session, request: Request) -> Answer:
     found = [vocabulary.piece(token).data for token in request.arguments["ids"]]
     lengths = np.array([len(piece) for piece in found], np.int64)
     return Answer(arrays={"lengths": lengths, "pieces": np.frombuffer(b"".join(found), np.uint8)})
+
+
+def text_of(session: Session, request: Request) -> Answer:
+    """Ids back to bytes; weights are not needed."""
+    session.open_vocabulary(request.path, request.runtime, request.overrides)
+    arguments = request.arguments
+    text = detokenize(session.library, session.model, arguments["ids"], specials=arguments["specials"])
+    return Answer(arrays={"text": np.frombuffer(text, np.uint8)})
+
+
+def entries(session: Session, request: Request) -> Answer:
+    """The whole vocabulary; weights are not needed."""
+    session.open_vocabulary(request.path, request.runtime, request.overrides)
+    found = read_entries(session.library, session.model)
+    arrays: dict[str, Array] = {"types": found.types, "ends": found.ends}
+    for name, parts in (("texts", found.texts), ("pieces", found.pieces)):
+        arrays[name] = np.frombuffer(b"".join(parts), np.uint8)
+        arrays[f"{name} lengths"] = np.array([len(part) for part in parts], np.int64)
+    return Answer(arrays=arrays)
+
+
+def ends(session: Session, request: Request) -> Answer:
+    """The ids that end an answer; weights are not needed."""
+    session.open_vocabulary(request.path, request.runtime, request.overrides)
+    return Answer({"ids": read_ends(session.library, session.model)})
 
 
 def load(session: Session, request: Request) -> Answer:
@@ -97,7 +133,7 @@ def score(session: Session, request: Request) -> Answer:
         rows.take(session.rows, start)
     kept_rows: dict[int, Array] = {}
     session.evaluated = 0
-    chunk = int(session.library.llama_n_ubatch(session.context))
+    chunk, done = int(session.library.llama_n_ubatch(session.context)), start
     try:
         for at in range(start, len(ids), chunk):
             part = ids[at : at + chunk]
@@ -108,11 +144,12 @@ def score(session: Session, request: Request) -> Answer:
             targets[: len(following)] = following
             kept_rows |= {i: logits[i - at].copy() for i in wanted if at <= i < at + len(part)}
             scorer.score(logits, targets, rows, at)
-            request.report("scoring", at + len(part), len(ids))
+            done = at + len(part)
+            request.report("scoring", done, len(ids))
             if session.stop:
-                raise Cancelled(f"scoring was stopped behind token {at + len(part):,}")
+                raise Cancelled(f"scoring was stopped behind token {done:,}")
     finally:
-        session.scored, session.rows = list(session.cached[: len(ids)]), rows
+        session.scored, session.rows = ids[:done], rows
     rows.logprob[-1:], rows.rank[-1:] = np.nan, 0
     arrays = rows.arrays() | {f"logits {i}": row for i, row in kept_rows.items()}
     return Answer({"evaluated": session.evaluated}, arrays)
@@ -130,9 +167,9 @@ def _known_rows(session: Session, ids: list[int], top_k: int) -> int:
     return same if same == len(ids) else max(0, same - 1)
 
 
-def _open(session: Session, request: Request) -> None:
-    wanted = Need(**request.need)
-    session.open_weights(request.path, request.runtime, request.overrides, wanted, request.report)
+def _open(session: Session, request: Request, *, tapped: bool = False) -> None:
+    wanted = Layout(**request.need)
+    session.open_weights(request.path, request.runtime, request.overrides, wanted, request.report, tapped=tapped)
     library, model = session.library, session.model
     if library.llama_model_has_encoder(model):
         raise CannotRun(
@@ -166,6 +203,7 @@ def generate_answer(session: Session, request: Request) -> Answer:
         session,
         ids,
         request.arguments["sampling"],
+        answer=request.arguments["answer"],
         top_k=request.arguments["top_k"],
         report=request.report,
         stream=request.stream,
@@ -173,11 +211,81 @@ def generate_answer(session: Session, request: Request) -> Answer:
     return Answer({"evaluated": session.evaluated} | stopped)
 
 
+def resample_text(session: Session, request: Request) -> Answer:
+    """What sampler chains would choose at each place of a text that is given."""
+    given = request.arguments
+    _open(session, request)
+    _check_prompt(session, given["ids"])
+    session.evaluated = 0
+    arrays = resample(
+        session,
+        given["ids"],
+        given["start"],
+        given["samplings"],
+        one_by_one=given["one_by_one"],
+        report=request.report,
+    )
+    return Answer({"evaluated": session.evaluated}, arrays)
+
+
+def lens(session: Session, request: Request) -> Answer:
+    """What the model's own head gives for each layer's output at some positions."""
+    given = request.arguments
+    _open(session, request, tapped=True)
+    _check_prompt(session, given["ids"])
+    n_vocab = session.vocabulary.n_vocab if session.vocabulary else 0
+    scorer = Scorer(n_vocab, given["top_k"], n_threads=request.runtime["n_threads"])
+    found = LensReader(session, given["ids"], given["positions"], given["tensor"], request.report).read(scorer)
+    return Answer({"missing": found.missing, "off_nats": found.off_nats}, found.rows.arrays())
+
+
+def stretch(session: Session, request: Request) -> Answer:
+    """A stretch of a prompt for the comparison of two setups: left in a file, or held against what lies there."""
+    given = dict(request.arguments)
+    top_k, work = given.pop("top_k"), hold_against if given.pop("against") else leave
+    part = Stretch(**(given | {"path": Path(given["path"])}))
+    _open(session, request, tapped=part.tensor is not None)
+    _check_prompt(session, part.ids)
+    session.evaluated = 0
+    found = work(session, part, top_k=top_k, n_threads=request.runtime["n_threads"], report=request.report)
+    return Answer({"missing": found.missing, "evaluated": session.evaluated}, found.rows.arrays() | found.arrays)
+
+
+def dry_run(session: Session, request: Request) -> Answer:
+    """What llama.cpp would take with these settings, loading nothing; see `workbench.runtime.memory_estimate`."""
+    weights = [Weight(kind, tuple(shape)) for kind, shape in request.arguments["weights"]]
+    session.find_devices(request.runtime)
+    wanted, refused = Layout(**request.need), ""
+    try:
+        require_fit(request.path, wanted, request.runtime, session.devices, available(), loaded=False)
+    except CannotRun as error:
+        refused = str(error)
+    mib = None if refused else computed_mib(session, request.path, request.runtime, request.overrides)
+    return Answer(
+        {
+            "devices": read_devices(session.ggml).to_dict(),
+            "taking_part": [device.name for device in session.devices],
+            "own_layout": own_layout(session.ggml, weights),
+            "computed_mib": mib,
+            "notes": session.notes,
+            "refused": refused,
+        }
+    )
+
+
 OPERATIONS: dict[str, Callable[[Session, Request], Answer]] = {
     "tokenize": tokenize,
     "pieces": pieces,
+    "text_of": text_of,
+    "entries": entries,
+    "ends": ends,
     "load": load,
     "info": info,
     "score": score,
     "generate": generate_answer,
+    "resample": resample_text,
+    "lens": lens,
+    "stretch": stretch,
+    "dry_run": dry_run,
+    "divergence": divergence,
 }

@@ -26,8 +26,11 @@ GGML_TYPES = {
 TYPE_NAMES = {number: name for name, number in GGML_TYPES.items()}
 FLASH_ATTN = {"auto": -1, False: 0, True: 1}  # enum llama_flash_attn_type
 FLASH_ATTN_NAMES = {-1: "auto", 0: False, 1: True}
+YARN = ("yarn_ext_factor", "yarn_attn_factor", "yarn_beta_fast", "yarn_beta_slow", "yarn_orig_ctx")
 DEVICE_CPU = 0  # ggml-backend.h: enum ggml_backend_dev_type
 DEVICE_TYPES = {0: "CPU", 1: "GPU", 2: "integrated GPU", 3: "accelerator"}
+SPLIT_MODES = {"none": 0, "layer": 1, "row": 2}  # enum llama_split_mode
+ROPE_SCALINGS = {"none": 0, "linear": 1, "yarn": 2}  # enum llama_rope_scaling_type
 LOAD_MODES = {(False, False): 0, (True, False): 1, (False, True): 2, (True, True): 3}  # enum llama_load_mode
 
 
@@ -83,6 +86,11 @@ def model_params(
     params = library.llama_model_default_params()
     params.n_gpu_layers = runtime["n_gpu_layers"]
     params.use_extra_bufts = runtime["use_extra_bufts"]
+    params.split_mode, params.main_gpu = SPLIT_MODES[runtime["split_mode"]], runtime["main_gpu"]
+    if runtime["tensor_split"] is not None:
+        shares = (ctypes.c_float * library.llama_max_devices())(*runtime["tensor_split"])
+        keep.append(shares)
+        params.tensor_split = shares
     params.vocab_only = vocab_only
     mmap, mlock = runtime["use_mmap"], runtime["use_mlock"]
     if hasattr(params, "load_mode"):
@@ -133,6 +141,11 @@ def context_params(library: Any, runtime: dict[str, Any], *, n_ctx_train: int) -
         params.flash_attn = runtime["flash_attn"] is True
     params.rope_freq_base = runtime["rope_freq_base"] or 0.0  # 0: as the file says
     params.rope_freq_scale = runtime["rope_freq_scale"] or 0.0
+    if runtime["rope_scaling"] is not None:
+        params.rope_scaling_type = ROPE_SCALINGS[runtime["rope_scaling"]]
+    for name in YARN:
+        if runtime[name] is not None:
+            setattr(params, name, runtime[name])
     return params
 
 

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import workbench
 from workbench.runtime.log import LogKeeper
@@ -34,9 +35,15 @@ class Process:
         )
         self._lock = threading.Lock()
         self.inbox: queue.Queue[Frame | None] = queue.Queue()
-        self._log_thread = log.follow(self._popen.stderr)  # type: ignore[arg-type]  # typed IO[bytes]
-        self._reader = threading.Thread(target=self._read, name="workbench-frames", daemon=True)
-        self._reader.start()
+        try:
+            self._log_thread = log.follow(self._popen.stderr)  # type: ignore[arg-type]  # typed IO[bytes]
+            frames = (self._popen.stdout, self.inbox)  # not `self`: what is only read from may be forgotten
+            self._reader = threading.Thread(target=_read, args=frames, name="workbench-frames", daemon=True)
+            self._reader.start()
+            weakref.finalize(self, _end_forgotten, self._popen)
+        except BaseException:  # an interrupt: nobody would know of the process
+            self.kill()
+            raise
 
     @property
     def pid(self) -> int:
@@ -54,6 +61,9 @@ class Process:
             write_frame(self._popen.stdin, self._lock, header, [])  # type: ignore[arg-type]  # typed IO[bytes]
         except (OSError, ValueError):
             self.inbox.put(None)
+        except BaseException:  # an interrupt: what follows half a frame is not understood
+            self.kill()
+            raise
 
     def next_frame(self, timeout_s: float) -> Frame | None:
         """The next frame, `NOTHING` when none came in time, None when the process ended."""
@@ -92,13 +102,21 @@ class Process:
             self._popen.stdin.close()  # type: ignore[union-attr]  # opened above
         return code
 
-    def _read(self) -> None:
-        with self._popen.stdout as stream:  # type: ignore[union-attr]  # opened above
-            try:
-                while True:
-                    self.inbox.put(read_frame(stream))  # type: ignore[arg-type]  # typed IO[bytes]
-            except (EOFError, OSError, ValueError):
-                self.inbox.put(None)
+
+def _read(stream: BinaryIO, inbox: queue.Queue[Frame | None]) -> None:
+    """Frames to the inbox until the process ends."""
+    with stream:
+        try:
+            while True:
+                inbox.put(read_frame(stream))
+        except (EOFError, OSError, ValueError):
+            inbox.put(None)
+
+
+def _end_forgotten(popen: subprocess.Popen[bytes]) -> None:
+    """End the process of a host that nobody has any more, as where a notebook's cell was run again."""
+    popen.kill()
+    popen.wait()
 
 
 def signal_name(number: int) -> str:

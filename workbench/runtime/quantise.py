@@ -3,80 +3,143 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import hashlib
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
+import time
 from pathlib import Path
 
+from workbench.data import cache_dir
+from workbench.environment import versions
 from workbench.errors import BadRequest, Cancelled, CannotRun
-from workbench.gguf.header import read_header
+from workbench.gguf.fingerprint import fingerprint
+from workbench.gguf.header import FileState, Header, file_state, read_header, require_unchanged
 from workbench.progress import Cancel, Progress
-from workbench.setup import default_threads
+from workbench.runtime.process import child_environment
+from workbench.runtime.recipe import SPARE_BYTES, Recipe
 
-PREFIX = "LLAMA_FTYPE_MOSTLY_"
 TENSOR = re.compile(r"\[\s*(\d+)/\s*(\d+)\]")  # how llama.cpp counts the tensors in its log
+QUANTISED = "quantised"  # the folder in the cache
+ASIDE = ".quantise-"
+ABANDONED_S = 6 * 3600.0  # a half-written file this old has no writer any more
 POLL_S = 0.05
-SPARE_BYTES = 64 << 20  # left free on the disk
 LAST_LINES = 20  # of the log, kept for an error's message
 
 
 def quantise(
     source: str | Path,
     target: str | Path,
-    kind: str,
+    kind: str | Recipe,
     *,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> Path:
-    """Write `source` to `target` at llama.cpp's file type `kind`, such as "Q4_K_M"; returns `target`.
+    """Write `source` to `target` at llama.cpp's file type `kind`, such as "Q4_K_M", or as a `Recipe` says.
 
     Written aside and renamed: a target that is there is whole. Which tensor types a file type really uses
     depends on the widths: see `Header.tensor_types` of the result. Errors: `BadFile` for a source that cannot
-    be read, `BadRequest` for a target that is the source, `CannotRun` with llama.cpp's own last words,
-    `Cancelled`.
+    be read or was changed meanwhile, `BadRequest` for a target that is the source, `CannotRun` with llama.cpp's
+    own last words or where nothing can be written, `Cancelled`.
     """
-    source, target = Path(source), Path(target)
-    header = read_header(str(source))
-    if target.exists() and target.samefile(source):
-        raise BadRequest(f"the target {target} is the source", "accepted is another path", "name another file")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(target.parent).free
-    except OSError as error:
-        raise CannotRun(f"nothing can be written to {target.parent}: {error.strerror or error}") from error
-    if header.file_size + SPARE_BYTES > free:
-        raise CannotRun(
-            f"a {kind} of {source} may need {header.file_size:,} bytes and {target.parent} has {free:,} free",
-            "",
-            "free some space, or name a folder on a larger disk",
-        )
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".quantise-") as folder:
-        aside = Path(folder) / target.name
-        _run([str(source), str(aside), kind], progress, cancel)
-        aside.replace(target)
+    before = file_state(read_header(source).path)
+    return _quantise(Path(source), Path(target), Recipe.of(kind), before, progress, cancel)
+
+
+def quantised(
+    source: str | Path, kind: str | Recipe, *, progress: Progress | None = None, cancel: Cancel | None = None
+) -> Path:
+    """The same in the cache, made where it is not there yet. Errors: those of `quantise`."""
+    before = file_state(read_header(source).path)
+    target = cached_path(source, kind)
+    if not target.is_file():
+        _quantise(Path(source), target, Recipe.of(kind), before, progress, cancel)
+        _remove_abandoned(target.parent)
     return target
 
 
-def _run(arguments: list[str], progress: Progress | None, cancel: Cancel | None) -> None:
-    command = [sys.executable, "-P", "-m", "workbench.runtime.quantise", *arguments]
-    from workbench.runtime.process import child_environment
+def _quantise(
+    source: Path, target: Path, recipe: Recipe, before: FileState, progress: Progress | None, cancel: Cancel | None
+) -> Path:
+    """The work of `quantise`; the source must still be in the state `before` when it is done."""
+    header = read_header(source)
+    recipe.check(header)
+    if recipe.imatrix is not None:
+        read_header(recipe.imatrix)
+    if target.exists() and target.samefile(source):
+        raise BadRequest(f"the target {target} is the source", "accepted is another path", "name another file")
+    require_space(target.parent, recipe.most_bytes(header), f"a {recipe.kind} of {source}")
+    aside = target.with_name(f"{ASIDE}{os.getpid()}-{threading.get_ident()}-{target.name}")
+    try:
+        _run(header, aside, recipe, progress, cancel)
+        require_unchanged(header.path, before, f"a {recipe.kind} of it was made")
+        aside.replace(target)
+    except OSError as error:
+        raise CannotRun(
+            f"a {recipe.kind} of {source} cannot be written to {target}: {error.strerror or error}",
+            "accepted is a path where one may write, on a disk with room",
+            "name another path",
+        ) from error
+    finally:  # an interrupt too
+        aside.unlink(missing_ok=True)
+    return target
 
+
+def cached_path(source: str | Path, kind: str | Recipe) -> Path:
+    """Where the cache keeps this: the name tells the source's content, the recipe and the quantiser's version."""
+    recipe = Recipe.of(kind)
+    facts = recipe.to_dict() | {"source": fingerprint(source), "version": versions().get("llama-cpp-python")}
+    if recipe.imatrix is not None:
+        facts["imatrix"] = fingerprint(recipe.imatrix)
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return cache_dir() / QUANTISED / f"{Path(source).stem}-{recipe.kind}-{key}.gguf"
+
+
+def require_space(folder: Path, size: int, what: str) -> None:
+    """Make `folder` where it is not there. Errors: `CannotRun` where `what` may not fit on its disk."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise CannotRun(f"nothing can be written to {folder}: {error.strerror or error}") from error
+    if size + SPARE_BYTES > free:
+        raise CannotRun(
+            f"{what} may need {size:,} bytes and {folder} has {free:,} free",
+            "",
+            "free some space, or name a folder on a larger disk",
+        )
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """What a killed process left half-written."""
+    for path in folder.glob(f"{ASIDE}*"):
+        with contextlib.suppress(OSError):  # another process removed it
+            if time.time() - path.stat().st_mtime > ABANDONED_S:
+                path.unlink()
+
+
+def _run(header: Header, aside: Path, recipe: Recipe, progress: Progress | None, cancel: Cancel | None) -> None:
+    order = json.dumps({"source": header.path, "target": str(aside), "recipe": recipe.to_dict()})
     child = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=child_environment()
+        [sys.executable, "-P", "-m", "workbench.runtime.quantise_worker", order],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=child_environment(),
     )
     lines: list[str] = []
     reader = threading.Thread(
-        target=_follow, args=(child, arguments[2], lines, progress), name="workbench-quantise", daemon=True
+        target=_follow, args=(child, recipe.kind, lines, progress), name="workbench-quantise", daemon=True
     )
     reader.start()
     try:
         while child.poll() is None:
             if cancel is not None and cancel.is_set():
-                raise Cancelled(f"making a {arguments[2]} was cancelled")
+                raise Cancelled(f"making a {recipe.kind} was cancelled")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(POLL_S)
     finally:
@@ -85,36 +148,15 @@ def _run(arguments: list[str], progress: Progress | None, cancel: Cancel | None)
         reader.join()
     if child.returncode:
         said = [line for line in lines if line.strip()]
-        raise CannotRun(f"llama.cpp makes no {arguments[2]} of {arguments[0]}", said[-1] if said else "")
+        raise CannotRun(f"llama.cpp makes no {recipe} of {header.path}", said[-1] if said else "")
 
 
 def _follow(child: subprocess.Popen[bytes], kind: str, lines: list[str], progress: Progress | None) -> None:
     """Read the log to its end: keep the last lines, tell how many tensors are done."""
-    with child.stderr as stream:  # type: ignore[union-attr]  # opened above
+    with child.stderr as stream:  # type: ignore[union-attr]  # opened by _run
         for data in stream:
             line = data.decode("utf-8", "backslashreplace").rstrip()
             lines.append(line)
             del lines[:-LAST_LINES]
             if progress is not None and (found := TENSOR.search(line)):
                 progress(f"making a {kind}", int(found[1]), int(found[2]))
-
-
-def main(source: str, target: str, kind: str) -> int:
-    """The child: one call of `llama_model_quantize`; its log goes to stderr."""
-    from workbench.runtime.library import bindings
-
-    library = bindings()
-    number = getattr(library, PREFIX + kind.upper(), None)
-    if number is None:
-        names = sorted(name.removeprefix(PREFIX) for name in dir(library) if name.startswith(PREFIX))
-        sys.stderr.write(f"llama.cpp knows no file type {kind!r}; accepted are {', '.join(names)}\n")
-        return 2
-    library.llama_backend_init()
-    parameters = library.llama_model_quantize_default_params()
-    parameters.ftype, parameters.nthread = number, default_threads()
-    failed = library.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(parameters))
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from workbench.errors import CannotRun
+from workbench.runtime.candidates import BEST, CANDIDATE, Distribution, view
+from workbench.runtime.draws import Draws
+from workbench.runtime.grammar import start_grammar
+from workbench.runtime.sampler_kinds import Place, start
 from workbench.runtime.scoring import Array
-from workbench.sampling.chain import Sampler, active, chain
+from workbench.sampling.chain import active, chain, pythons
 
-CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])  # llama.h: llama_token_data
-BEST = 10  # candidates kept of each stage's output
+RANDOM_SEED = 2**32 - 1  # llama.h: LLAMA_DEFAULT_SEED
 
 
 class Stage(NamedTuple):
@@ -22,104 +27,138 @@ class Stage(NamedTuple):
     n_removed: int
     top_ids: list[int]
     top_probs: list[float]
+    kept: float
+    probs: list[float]
+    draw: tuple[float | None, float, float] | None
 
 
 class Drawn(NamedTuple):
-    """The id that the chain chose and what each sampler did."""
+    """The id that the chain chose, what each sampler did, and the candidates followed: see `stages.Step`."""
 
     id: int
     stages: list[Stage]
+    watched: list[int]
+    before: list[float]
+
+
+class Applied(NamedTuple):
+    """One pass through the chain: the id it chose, and by sampler what it left and what it drew."""
+
+    id: int
+    names: list[str]
+    left: list[Distribution]
+    draws: list[tuple[float | None, float, float] | None]
 
 
 class SamplerChain:
-    """The samplers of one generation with their state; `close` frees them."""
+    """The samplers of one generation with their state; `close` frees them. Errors: `BadRequest`, `CannotRun`.
 
-    def __init__(self, library: Any, sampling: dict[str, Any], *, n_ctx: int, n_vocab: int, banned: list[int]) -> None:
-        self._library = library
-        self._n_vocab = n_vocab
-        self._banned = banned
-        self.samplers = active(chain(sampling, n_ctx=n_ctx, suppressed=len(banned)))
-        self._handles = [self._start(sampler) for sampler in self.samplers]
-        self._candidates = np.empty(n_vocab, CANDIDATE)
-        self._ids = np.arange(n_vocab, dtype=np.int32)
+    A grammar stands beside the chain: it looks at the id that the chain chose and, where it refuses it, the
+    chain chooses again from what the grammar allows; in llama-cpp-python's chain it always comes first. Behaviour:
+    https://github.com/ggml-org/llama.cpp/blob/0c1e57098bba43ac29e6e3b677cdceebdd22334f/common/sampling.cpp#L594
+    """
+
+    def __init__(self, place: Place, sampling: dict[str, Any], *, n_ctx: int) -> None:
+        self._library, self._n_vocab = place.library, place.n_vocab
+        self._seed = int(sampling["seed"]) % 2**32
+        if self._seed == RANDOM_SEED:  # one for all samplers, so that it can be told; llama.cpp takes one for each
+            self._seed = int.from_bytes(os.urandom(4), "little") % RANDOM_SEED
+        given = sampling | {"seed": self._seed}
+        self.samplers = active(chain(given, n_ctx=n_ctx, suppressed=len(place.banned)))
+        self._handles: list[Any] = []
+        self._grammar = start_grammar(place, given.get("grammar"))
+        self._grammar_first = pythons(given)
+        for sampler in self.samplers:
+            self._handles.append(start(sampler, place))
+        self._draws = Draws(place.library, self.samplers, self._handles)
+        self._candidates = np.empty(self._n_vocab, CANDIDATE)
+        self._ids = np.arange(self._n_vocab, dtype=np.int32)
 
     def draw(self, logits: Array) -> Drawn:
-        """Choose an id from a row of logits (v,)."""
-        data = self._candidates
-        data["id"], data["logit"], data["p"] = self._ids, logits, 0
-        array = self._library.llama_token_data_array()
-        array.data = ctypes.cast(data.ctypes.data, ctypes.POINTER(self._library.llama_token_data))
-        array.size, array.selected, array.sorted = len(data), -1, False
-        stages, left = [], len(data)
-        for sampler, handle in zip(self.samplers, self._handles, strict=True):
-            self._library.llama_sampler_apply(handle, ctypes.byref(array))
-            stages.append(_stage(sampler.name, _view(array), left))
-            left = stages[-1].n_left
-        return Drawn(int(array.data[array.selected].id), stages)
+        """Choose an id from a row of logits (v,), with what every sampler did."""
+        applied = self.apply(logits)
+        before = Distribution(self._ids, logits, self._n_vocab)
+        watched = _watched(before, applied)
+        return Drawn(applied.id, _stages(before, applied, watched), watched.tolist(), before.of(watched).tolist())
 
-    def accept(self, token: int) -> None:
-        """Tell every sampler that this token is now part of the text."""
+    def apply(self, logits: Array) -> Applied:
+        """Choose an id from a row of logits (v,): the chain, and where a grammar refuses its id, both again."""
+        if self._grammar is None or not self._grammar_first:
+            applied = self._pass(self._array(logits))
+            if self._grammar is None or self._allowed(applied.id):
+                return applied
+        array = self._array(logits)
+        self._library.llama_sampler_apply(self._grammar, ctypes.byref(array))
+        found = view(array)
+        allowed = Distribution(found["id"], found["logit"], self._n_vocab)
+        again = self._pass(array)
+        return Applied(again.id, ["grammar", *again.names], [allowed, *again.left], [None, *again.draws])
+
+    def accept(self, token: int, *, generated: bool = True) -> None:
+        """Tell every sampler that this token is now part of the text; a grammar hears of generated ones only."""
         for handle in self._handles:
             self._library.llama_sampler_accept(handle, token)
+        if generated and self._grammar is not None:
+            self._library.llama_sampler_accept(self._grammar, token)
 
     def seed(self) -> int:
-        """The seed that the drawing sampler really uses (a random one where 2**32 - 1 was asked for)."""
-        return int(self._library.llama_sampler_get_seed(self._handles[-1]))
+        """The seed that the samplers really use (a random one where 2**32 - 1 was asked for)."""
+        return self._seed
 
     def close(self) -> None:
         """Free the samplers."""
-        for handle in self._handles:
+        for handle in [*self._handles, *([self._grammar] if self._grammar else [])]:
             self._library.llama_sampler_free(handle)
-        self._handles = []
+        self._handles, self._grammar = [], None
 
-    def _start(self, sampler: Sampler) -> Any:
-        library, given = self._library, sampler.parameters
-        match sampler.name:
-            case "logit-bias":
-                biases = (library.llama_logit_bias * len(self._banned))()
-                for bias, token in zip(biases, self._banned, strict=True):
-                    bias.token, bias.bias = token, -np.inf
-                return library.llama_sampler_init_logit_bias(self._n_vocab, len(biases), biases)
-            case "penalties":
-                return self._penalties(given["last_n"], given["repeat"])
-            case "top-k":
-                return library.llama_sampler_init_top_k(given["k"])
-            case "top-p":
-                return library.llama_sampler_init_top_p(given["p"], 0)
-            case "min-p":
-                return library.llama_sampler_init_min_p(given["p"], 0)
-            case "temperature":
-                return library.llama_sampler_init_temp_ext(given["temperature"], 0.0, 1.0)
-            case "dist":
-                return library.llama_sampler_init_dist(given["seed"] % 2**32)  # -1: a random one
-        raise NotImplementedError(sampler.name)
+    def _array(self, logits: Array) -> Any:
+        data = self._candidates
+        data["id"], data["logit"], data["p"] = self._ids, logits, 0
+        return self._of(data)
 
-    def _penalties(self, last_n: int, repeat: float) -> Any:
-        init = self._library.llama_sampler_init_penalties
-        if len(init.argtypes) == 5:  # with the vocabulary's size in front, since llama-cpp-python 0.3.35
-            return init(self._n_vocab, last_n, repeat, 0.0, 0.0)
-        return init(last_n, repeat, 0.0, 0.0)
+    def _of(self, data: Array) -> Any:
+        array = self._library.llama_token_data_array()
+        array.data = ctypes.cast(data.ctypes.data, ctypes.POINTER(self._library.llama_token_data))
+        array.size, array.selected, array.sorted = len(data), -1, False
+        return array
+
+    def _pass(self, array: Any) -> Applied:
+        left, draws = [], []
+        for place, handle in enumerate(self._handles):
+            size = int(array.size)
+            self._library.llama_sampler_apply(handle, ctypes.byref(array))
+            found = view(array)
+            left.append(Distribution(found["id"], found["logit"], self._n_vocab))
+            draws.append(self._draws.of(place, found["p"], int(array.selected), size))
+        if array.selected < 0 or not left[-1].n_left:
+            raise CannotRun(
+                "the samplers left no candidate",
+                "accepted are settings that leave one",
+                "look at logit_bias and grammar",
+            )
+        names = [sampler.name for sampler in self.samplers]
+        return Applied(int(array.data[array.selected].id), names, left, draws)
+
+    def _allowed(self, token: int) -> bool:
+        one = np.array([(token, 1.0, 0.0)], CANDIDATE)
+        array = self._of(one)
+        self._library.llama_sampler_apply(self._grammar, ctypes.byref(array))
+        return bool(one["logit"][0] > -np.inf)
 
 
-def _view(array: Any) -> Array:
-    """The candidates where the samplers left them (c,); a sampler may move them to memory of its own."""
-    place = ctypes.cast(array.data, ctypes.POINTER(ctypes.c_char * (array.size * CANDIDATE.itemsize)))
-    view: Array = np.frombuffer(place.contents, CANDIDATE)
-    return view
+def _watched(before: Distribution, applied: Applied) -> Array:
+    """The ids to follow: the model's best, the best of what was left, each first place, the one drawn. (w,)"""
+    firsts = [found.best(1) for found in applied.left]
+    ids = np.concatenate([before.best(BEST), applied.left[-1].best(BEST), *firsts, [applied.id]])
+    return np.array(list(dict.fromkeys(ids.tolist())), np.int32)
 
 
-def _stage(name: str, candidates: Array, before: int) -> Stage:
-    logits = candidates["logit"]
-    peak = logits.max()
-    weights = np.exp(logits - peak, dtype=np.float64)
-    total = weights.sum()
-    left = int(np.count_nonzero(logits > -np.inf))
-    best = np.argpartition(-logits, BEST - 1)[:BEST] if len(logits) > BEST else np.arange(len(logits))
-    best = best[np.lexsort((candidates["id"][best], -logits[best]))][:left]
-    return Stage(
-        name,
-        left,
-        before - left,
-        candidates["id"][best].tolist(),
-        (weights[best] / total).tolist(),
-    )
+def _stages(before: Distribution, applied: Applied, watched: Array) -> list[Stage]:
+    stages = []
+    for name, left, draw in zip(applied.names, applied.left, applied.draws, strict=True):
+        best = left.best(BEST)
+        counts = left.n_left, before.n_left - left.n_left
+        tops = best.tolist(), left.of(best).tolist()
+        stages.append(Stage(name, *counts, *tops, before.kept_by(left), left.of(watched).tolist(), draw))
+        before = left
+    return stages

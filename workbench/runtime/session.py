@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,14 @@ from workbench.errors import BadFile, Cancelled, CannotRun
 from workbench.gguf.altered import ALTERED
 from workbench.runtime import params
 from workbench.runtime.cost import cost_of
+from workbench.runtime.devices import Device, read_devices
+from workbench.runtime.layers import LayerTap
 from workbench.runtime.library import bindings, ggml
 from workbench.runtime.log import LogWriter
-from workbench.runtime.memory import Need, available, require_room
+from workbench.runtime.memory import available
+from workbench.runtime.placement import Layout, require_fit, taking_part
+from workbench.runtime.refusals import notes, refuse_devices, unlocked
+from workbench.runtime.rpc import Servers
 from workbench.runtime.scoring import Array, Rows
 from workbench.runtime.vocabulary import Vocabulary
 
@@ -68,8 +74,16 @@ class Session:
         self.scored: list[int] = []
         self.rows: Rows | None = None
         self.evaluated = 0
+        self.tap: LayerTap | None = None
+        self.others: list[Session] = []  # further models beside this one, see kld.py
+        self.identity: Any = None  # which file and settings such a one has loaded
         self.model_params: Any = None
         self.context_params: Any = None
+        self.servers = Servers(self.ggml)
+        self.named: list[params.Device] | None = None  # the devices that the setup names
+        self.devices: list[Device] = []  # those that share the layers
+        self.notes: list[str] = []  # what the settings do otherwise than they sound
+        self.n_ctx_train = 0  # as the file says: a context with YaRN changes what the model says of itself
         self._context_settings: dict[str, Any] = {}
         self._keep: list[Any] = []
 
@@ -84,40 +98,64 @@ class Session:
         return self.vocabulary
 
     def open_weights(
-        self, path: str, runtime: dict[str, Any], overrides: dict[str, Any], wanted: Need, report: Report
+        self,
+        path: str,
+        runtime: dict[str, Any],
+        overrides: dict[str, Any],
+        wanted: Layout,
+        report: Report,
+        *,
+        tapped: bool = False,
     ) -> None:
         """The weights and a context, each loaded only where it is not there yet or has other settings.
 
+        `tapped`: the context shows its layers' outputs (`tap`), and is slower; an ordinary one takes its place again.
         Errors: `CannotRun` where they do not fit in memory, `BadFile`, `Cancelled`.
         """
         if not self.has_weights:
             self.close()
-            if not self._offloads(runtime):
-                require_room(path, wanted, available())
+            self.find_devices(runtime)
+            require_fit(path, wanted, runtime, self.devices, available(), loaded=False)
             self._load(path, runtime, overrides, vocab_only=False, report=report)
+            self.notes += unlocked(self.log.errors)
         settings = {name: value for name, value in runtime.items() if cost_of(f"runtime.{name}") == "context"}
+        settings |= {"tapped": tapped}
         if self.context is not None and settings != self._context_settings:
             self.close_context()
         if self.context is None:
-            if not self._offloads(runtime):
-                require_room(path, wanted._replace(weights=0), available())
-            self._open_context(runtime)
+            require_fit(path, wanted, runtime, self.devices, available(), loaded=True)
+            self._open_context(runtime, tapped=tapped)
             self._context_settings = settings
         self.library.llama_set_n_threads(self.context, runtime["n_threads"], runtime["n_threads"])
 
-    def _offloads(self, runtime: dict[str, Any]) -> bool:
-        """Whether a device with memory of its own takes part of the model."""
-        kinds = [device.type for device in params.list_devices(self.ggml)]
-        return runtime["n_gpu_layers"] != 0 and any(kind != "CPU" for kind in kinds)
+    def find_devices(self, runtime: dict[str, Any]) -> None:
+        """Start and register the RPC servers that the setup names; see which devices share the layers, as `devices`.
+
+        Errors: `BadRequest` for a device that is not there, `CannotRun`, `Cancelled`.
+        """
+        names, named = runtime["devices"], None
+        self.named = None
+        if names is not None:
+            resolved = self.servers.resolve(names, n_threads=runtime["n_threads"], stopped=lambda: bool(self.stop))
+            self.named = params.chosen_devices(resolved, params.list_devices(self.ggml))
+            named = [device.name for device in self.named]
+        present = read_devices(self.ggml)
+        chosen = None if named is None else [present[name] for name in named]
+        every = taking_part(runtime | {"split_mode": "layer"}, chosen, present.devices)
+        refuse_devices(self.ggml, runtime, every)
+        self.devices = taking_part(runtime, chosen, present.devices)
+        self.notes = notes(self.library, runtime, self.devices)
 
     def _load(
         self, path: str, runtime: dict[str, Any], overrides: dict[str, Any], *, vocab_only: bool, report: Report
     ) -> None:
-        devices = None
-        if runtime["devices"] is not None:
-            devices = params.chosen_devices(runtime["devices"], params.list_devices(self.ggml))
         given = params.model_params(
-            self.library, runtime, devices=devices, overrides=overrides, vocab_only=vocab_only, keep=self._keep
+            self.library,
+            runtime,
+            devices=None if vocab_only else self.named,
+            overrides=overrides,
+            vocab_only=vocab_only,
+            keep=self._keep,
         )
         thousandths = 0
 
@@ -138,6 +176,7 @@ class Session:
             raise _load_error(path, self.log.last_error(), overrides)
         self.model, self.has_weights = model, not vocab_only
         self.model_params = given
+        self.n_ctx_train = int(self.library.llama_model_n_ctx_train(model))
         self.vocabulary = Vocabulary(self.library, model)
         ignored = sorted(set(overrides) - self.log.overridden)
         if ignored and not vocab_only:  # a vocabulary alone reads none of the model's own keys
@@ -148,10 +187,13 @@ class Session:
                 "remove it from the setup's metadata",
             )
 
-    def _open_context(self, runtime: dict[str, Any]) -> None:
-        trained = self.library.llama_model_n_ctx_train(self.model)
-        given = params.context_params(self.library, runtime, n_ctx_train=trained)
+    def _open_context(self, runtime: dict[str, Any], *, tapped: bool = False) -> None:
+        given = params.context_params(self.library, runtime, n_ctx_train=self.n_ctx_train)
         given.abort_callback, given.abort_callback_data = self.stop.callback, self.stop.data
+        if tapped:
+            n_layer, n_embd = self.library.llama_model_n_layer(self.model), self.library.llama_model_n_embd(self.model)
+            self.tap = LayerTap(self.library, n_layer, n_embd)
+            given.cb_eval = self.tap.callback
         self.log.errors.clear()
         context = self.library.llama_init_from_model(self.model, given)
         if not context:
@@ -168,7 +210,7 @@ class Session:
         """Free the context and its KV cache; the weights stay."""
         if self.context is not None:
             self.library.llama_free(self.context)
-        self.context = None
+        self.context = self.tap = None
         self.cached, self.scored, self.rows = [], [], None
 
     def close(self) -> None:
@@ -185,6 +227,17 @@ class Session:
     def n_ctx(self) -> int:
         """Tokens that the context holds."""
         return int(self.library.llama_n_ctx(self.context))
+
+    @property
+    def n_ubatch(self) -> int:
+        """Tokens that are computed at once."""
+        return int(self.library.llama_n_ubatch(self.context))
+
+    def require_tap(self) -> LayerTap:
+        """The layers' outputs of this context, which was opened for them."""
+        if self.tap is None:
+            raise RuntimeError("this context shows no layer outputs")
+        return self.tap
 
     @property
     def context_size(self) -> str:
@@ -211,12 +264,16 @@ class Session:
         del self.cached[n:]
         return n
 
-    def decode(self, ids: list[int], *, all_logits: bool) -> None:
-        """Evaluate `ids` behind what is cached. Errors: `Cancelled` where the stop flag was set, `CannotRun`."""
+    def decode(self, ids: list[int], *, all_logits: bool, skip: int = 0) -> None:
+        """Evaluate `ids` behind what is cached; with `all_logits` the first `skip` of them give none, the last always.
+
+        Errors: `Cancelled` where the stop flag was set, `CannotRun`.
+        """
         library, n = self.library, len(ids)
+        silent = min(skip, n - 1) if all_logits else n - 1
         at = len(self.cached)
         tokens = (ctypes.c_int32 * n)(*ids)
-        flags = (ctypes.c_int8 * n)(*([1] * n if all_logits else [0] * (n - 1) + [1]))
+        flags = (ctypes.c_int8 * n)(*([0] * silent + [1] * (n - silent)))
         batch = library.llama_batch(n_tokens=n, token=tokens, logits=flags)
         result = library.llama_decode(self.context, batch)
         if result == 0:
@@ -231,10 +288,42 @@ class Session:
         raise CannotRun(f"llama.cpp could not evaluate {n:,} tokens at position {at:,} (code {result}): {why}")
 
     def logits(self, n: int) -> Array:
-        """The last `n` rows that `decode` computed, (n, v) float32, in llama.cpp's own memory until the next call."""
+        """The last `n` rows that `decode` computed, (n, v) float32, in llama.cpp's own memory until the next call.
+
+        Errors: `CannotRun` where they are no numbers.
+        """
+        rows = self.unchecked_logits(n)
+        require_numbers(rows, len(self.cached) - n)
+        return rows
+
+    def unchecked_logits(self, n: int) -> Array:
+        """The same for one who sees by its own sums where they are no numbers."""
         n_vocab = self.vocabulary.n_vocab if self.vocabulary else 0
         place = self.library.llama_get_logits(self.context)
-        return np.ctypeslib.as_array(place, shape=(n, n_vocab))
+        rows: Array = np.ctypeslib.as_array(place, shape=(n, n_vocab))
+        return rows
+
+
+def require_numbers(rows: Array, at: int) -> None:
+    """Errors: `CannotRun` for a NaN or an infinity in `rows` (n, v), the first of which stands behind token `at`.
+
+    An id that is never given, -inf, is a number here. One sum tells rows that are sound; it costs a hundredth of
+    what computing them does.
+    """
+    if math.isfinite(rows.sum()):
+        return
+    bad = np.flatnonzero((np.isnan(rows) | np.isposinf(rows)).any(axis=1))
+    if len(bad):
+        raise no_numbers(at + int(bad[0]))
+
+
+def no_numbers(position: int) -> CannotRun:
+    """The error for a position whose logits are no numbers."""
+    return CannotRun(
+        f"the model's logits behind token {position:,} are no numbers (NaN or infinite)",
+        "accepted are sound weights, and rope and YaRN settings that they can be computed with",
+        "leave out the runtime settings one by one; if none is the cause, the file is damaged",
+    )
 
 
 def common_prefix(a: list[int], b: list[int]) -> int:

@@ -40,7 +40,7 @@ class Worker:
     def run(self) -> None:
         """Answer requests until stdin ends."""
         threading.Thread(target=self._read, name="reader", daemon=True).start()
-        threading.Thread(target=_watch_parent, name="parent", daemon=True).start()
+        threading.Thread(target=watch_parent, name="parent", daemon=True).start()
         while True:
             request = self._requests.get()
             self._answer(request)
@@ -115,7 +115,7 @@ class Worker:
             os._exit(0)
 
 
-def _watch_parent() -> None:
+def watch_parent() -> None:
     """End with the parent even where a forked child of it still holds our stdin open."""
     parent = os.getppid()
     while os.getppid() == parent:

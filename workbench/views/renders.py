@@ -5,9 +5,11 @@ from __future__ import annotations
 import html
 
 from workbench.compare.renders import Agreement, Renders
+from workbench.compare.rewrites import Rewritten
 from workbench.compare.text import Difference
 from workbench.stages import Rendered
 from workbench.views import rendered as one
+from workbench.views import tokens_alignment
 from workbench.views.html import code, cut, escape, fold, heading, mark, notes, table, visible, wrong
 from workbench.views.palette import FAINT, GOOD, MONO, NOTE, WRONG
 
@@ -18,15 +20,30 @@ LIMIT_DIFFERENCES = 400
 def view(value: Renders) -> str:
     """A table of the engines, each text against that of `base`, and that by origin."""
     parts = [heading("The same request by each engine", _verdict(value)), _engines(value)]
+    package = value.package_words()
+    parts.append(
+        wrong(package) if value.package_agrees is False else notes([package] if package else [], "transformers")
+    )
     parts += [_against(value, value.base, group) for group in value.groups if value.base not in group]
     if value.base is not None:
         group = next(group for group in value.groups if value.base in group)
         parts.append(fold(f"The text of {_names(group)}, by origin", _whole(value[value.base])))
+    told = {one.engine for one in value.rewritten}
+    parts += [view_rewritten(one) for one in value.rewritten]
     for found in value.renders:
-        parts.append(notes([f"{found.engine}: {rewrite}" for rewrite in found.rewrites], "Rewritten"))
+        if found.engine not in told:
+            parts.append(notes([f"{found.engine}: {rewrite}" for rewrite in found.rewrites], "Rewritten"))
     parts += [notes([f"{item.engine}: {item.reason}" for item in value.absent], "Not evaluated")]
     said = [f"{found.engine}: {note}" for found in value.renders for note in found.notes]
     return "".join(parts) + (fold(f"What the engines say ({len(said)})", notes(said)) if said else "")
+
+
+def view_rewritten(value: Rewritten) -> str:
+    """Each change in words, and both requests as one text with what went and what came."""
+    changes = value.differences
+    both = marked(*value.texts, changes)
+    said = notes([f"{value.engine}: {words}" for words in value.words], "Rewritten")
+    return said + fold(f"The request as sent, and as {value.engine}'s template saw it ({len(changes)} changes)", both)
 
 
 def view_agreement(value: Agreement) -> str:
@@ -93,7 +110,9 @@ def _against(value: Renders, first: str | None, group: tuple[str, ...]) -> str:
     ]
     changes = value.differences(first, group[0])
     inside = marked(value[first].text or "", found.text, changes)
-    return heading(said) + table(("", "first difference"), rows) + fold(f"All differences ({len(changes):,})", inside)
+    shown = heading(said) + table(("", "first difference"), rows) + fold(f"All differences ({len(changes):,})", inside)
+    aligned = value.alignment(first, group[0])
+    return shown + (fold("As tokens", tokens_alignment.view(aligned)) if aligned is not None else "")
 
 
 def marked(a: str, b: str, changes: tuple[Difference, ...]) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from workbench.stages import Scores, Tokens
 from workbench.views.candidates import name, percent
-from workbench.views.html import code, cut, escape, heading, mark, table
+from workbench.views.html import code, cut, escape, fold, heading, mark, table, visible_bytes
 from workbench.views.palette import FAINT, PROBABILITIES, Pair, probability_pair
 from workbench.views.tokens import strip, title
+
+if TYPE_CHECKING:
+    from workbench.compare.surprises import PlaceSum, Surprises
 
 LIMIT_ROWS = 12
 
@@ -55,6 +59,34 @@ def surprises(value: Scores, tokens: Tokens | None, pieces: Mapping[int, bytes])
         rows.append([escape(cells[0]), code(actual), *(escape(cell) for cell in cells[1:]), code(best)])
     head = ("position", "token", "probability", "rank", "entropy (nats)", "expected instead")
     return heading("Most surprising") + table(head, rows) + cut(len(rows), len(known), "positions")
+
+
+def view_surprises(value: Surprises) -> str:
+    """The worst positions with what stands around them, and the sums by message and by origin."""
+    rows = [
+        [
+            escape(s.position),
+            code(visible_bytes(s.before)) + mark(visible_bytes(s.piece), FAINT, f"id {s.id}", "font-weight:600"),
+            code(visible_bytes(s.after)),
+            escape(percent(math.exp(s.logprob))),
+            escape(f"{s.rank:,}"),
+            escape(f"{s.margin:.2f}"),
+            escape(s.place.by("message")),
+        ]
+        for s in value.worst
+    ]
+    head = ("position", "token, after what", "before what", "probability", "rank", "margin (nats)", "whose")
+    parts = [heading("Most surprising", f"{len(value.worst):,} of {value.n:,} positions"), table(head, rows)]
+    parts.append(fold("By message", _sums(value.messages)) + fold("By origin", _sums(value.origins)))
+    return "".join(parts)
+
+
+def _sums(sums: Sequence[PlaceSum]) -> str:
+    rows = [
+        [s.name, f"{s.n:,}", f"{s.logprob:.2f}", f"{s.mean_logprob:.3f}", f"{100 * s.first / s.n:.1f} %"] for s in sums
+    ]
+    head = ("", "tokens", "log-probability (nats)", "in the mean", "in first place")
+    return table(head, [[escape(cell) for cell in row] for row in rows])
 
 
 def _look(value: Scores, tokens: Tokens) -> Callable[[int], tuple[Pair, str]]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from workbench.conversation import Conversation
 from workbench.data import templates
 from workbench.errors import BadRequest, WorkbenchError
-from workbench.setup import Sampling, Setup
+from workbench.gguf.header import read_header
+from workbench.setup import Setup
 
 TEMPLATES = ("model", "file", "text")
+PANELS = ("", "reach", "engines", "surprises", "samplers", "lens", "branches")
 FORMAT = "format:"
+VARIANT = "variant:"
 ADD_SPECIAL = {"auto": "auto", "add": True, "leave": False}
 UNTIL = ("tokens", "scores", "parsed")
 WHOLE_NUMBERS = ("seed", "top_k", "repeat_last_n", "max_tokens")
@@ -24,8 +28,10 @@ class Choices:
     """Everything that the controls hold, exactly as typed: wrong input stays until the user corrects it.
 
     `model` and `request` name an entry of the lists (a path, a sample's name), "" for what was typed;
-    `template` is one of `TEMPLATES`, or `FORMAT` and the name of a well-known format;
-    `base` is the setup that was given, whose other knobs stay.
+    `template` is one of `TEMPLATES`, `FORMAT` and the name of a well-known format, or `VARIANT` and the name of one
+    of the model's own templates;
+    `panel`, one of `PANELS`, is what is shown below the stages. `base` is the setup that was given, whose other knobs
+    stay.
     """
 
     model: str = ""
@@ -39,6 +45,7 @@ class Choices:
     add_special: str = "auto"
     parse_special: bool = True
     until: str = "parsed"
+    panel: str = ""
     sampling: tuple[tuple[str, str], ...] = ()
     base: Setup = field(default_factory=Setup)
 
@@ -69,7 +76,7 @@ class Choices:
         # What is as it would be anyway stays unset: the setup says only what somebody decided.
         applies = self.base.flat()
         changes = {name: value for name, value in changes.items() if applies[name] != value}
-        changes["model"] = str(Path(path.strip()).expanduser())
+        changes["model"] = str(expanded(path))
         changes |= {f"sampling.{name}": _number(name, text) for name, text in self.sampling}
         return self.base.replace(**changes)
 
@@ -86,6 +93,14 @@ class Choices:
         conversation = attempt("request", self.conversation)
         return conversation, attempt("settings", self.setup), errors
 
+    def _variant(self, name: str) -> str:
+        """The text of one of the model's named templates. Errors: `BadRequest` where it has none of that name."""
+        named = dict(read_header(str(expanded(self.model or self.model_path))).named_templates)
+        if name not in named:
+            names = ", ".join(named) or "none"
+            raise BadRequest(f"the model has no template called {name!r}", f"accepted are those of the model: {names}")
+        return named[name]
+
     def _template_source(self) -> str:
         if self.template.startswith(FORMAT):
             name = self.template.removeprefix(FORMAT)
@@ -93,15 +108,52 @@ class Choices:
             if path is None:
                 raise BadRequest(f"there is no format {name!r}", f"accepted are {', '.join(templates())}")
             return f"file:{path}"
+        if self.template.startswith(VARIANT):
+            return "text:" + self._variant(self.template.removeprefix(VARIANT))
         if self.template == "file":
             if not self.template_path.strip():
                 raise BadRequest("no template file is named", "accepted is a path", "type it beside the list")
-            return "file:" + str(Path(self.template_path.strip()).expanduser())
+            return "file:" + str(expanded(self.template_path))
         return "text:" + self.template_text if self.template == "text" else "model"
 
 
+def named_templates(path: str) -> tuple[tuple[str, str], ...]:
+    """Names and texts of the templates that a model has beside its default one, none where it cannot be read."""
+    try:
+        file = expanded(path)
+        return _named(str(file), file.stat().st_mtime_ns)
+    except (OSError, ValueError, WorkbenchError):
+        return ()
+
+
+def expanded(path: str) -> Path:
+    """A path as typed, `~` put in full. Errors: `BadRequest` for a user that there is not."""
+    try:
+        return Path(path.strip()).expanduser()
+    except RuntimeError as error:
+        raise BadRequest(f"{path.strip()} names a home folder that there is not", "accepted is a path") from error
+
+
+@lru_cache(maxsize=8)
+def _named(path: str, _changed: int) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple(read_header(path).named_templates)
+    except WorkbenchError:
+        return ()
+
+
 PLAIN = tuple(name for name in Choices.__dataclass_fields__ if name not in ("sampling", "base"))
-SAMPLING_NAMES = tuple(Sampling.__dataclass_fields__)
+# Those with an input of their own; a setup's other sampling keys stay as they are in `base`.
+SAMPLING_NAMES = (
+    "seed",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "repeat_penalty",
+    "repeat_last_n",
+    "max_tokens",
+)
 
 
 def of_setup(setup: Setup) -> dict[str, Any]:
@@ -110,13 +162,14 @@ def of_setup(setup: Setup) -> dict[str, Any]:
     kind, _, rest = source.partition(":")
     effective = setup.effective()
     add = effective["tokenizer"]["add_special"]
+    sampling = setup.to_dict().get("sampling", {})
     values: dict[str, Any] = {
         "model": setup.model or "",
         "template": kind,
         "engine": effective["template"]["engine"],
         "add_special": next(name for name, meaning in ADD_SPECIAL.items() if meaning is add or meaning == add),
         "parse_special": effective["tokenizer"]["parse_special"],
-        "sampling": tuple((name, str(value)) for name, value in setup.to_dict().get("sampling", {}).items()),
+        "sampling": tuple((name, str(sampling[name])) for name in SAMPLING_NAMES if name in sampling),
     }
     typed = {"file": {"template_path": rest}, "text": {"template_text": rest}}
     return values | typed.get(kind, {})

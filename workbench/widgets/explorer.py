@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +14,35 @@ import numpy as np
 
 from workbench.compare.reach import reach
 from workbench.conversation import Conversation
-from workbench.errors import BadFile, WorkbenchError
+from workbench.errors import BadFile, Cancelled, WorkbenchError
 from workbench.progress import Cancel
 from workbench.runtime.host import Host
 from workbench.setup import Setup
 from workbench.stages import Generation, Rendered, Scores
 from workbench.trace import STAGES, Trace, trace
-from workbench.views import candidates, figures
+from workbench.values import Value
+from workbench.views import candidates, figures, html_of
 from workbench.views.candidates import Candidates
+from workbench.views.html import wrong
 from workbench.views.reach import missing_words
 from workbench.views.rendered import error_words
 from workbench.widgets import sources as listed
+from workbench.widgets.below import BELOW, FOLLOWS_SELECTION, Asked
 from workbench.widgets.choices import Choices
 from workbench.widgets.copy import static_copy
-from workbench.widgets.facts import controls, elapsed, trouble_of
+from workbench.widgets.facts import Place, controls, elapsed, trouble_of
 from workbench.widgets.jobs import Worker
+from workbench.widgets.live import Live
 from workbench.widgets.outputs import CellOutputs
 from workbench.widgets.panes import StagePanes
 from workbench.widgets.payload import clean, of_stage
 from workbench.widgets.sources import Sources
 
 PROGRESS_EVERY_S = 0.1
+MOST_CHOICES = 8  # candidates that are offered to go on with
 
 
-class TraceExplorer:
+class TraceExplorer(Live[Trace | None]):
     """The live view of one request through one stack. Display it, or `await` it until it has settled.
 
     `trace` is what it shows, a value like any other; `choices` what the controls hold. The model runs in
@@ -52,15 +57,19 @@ class TraceExplorer:
         self.trouble = ""
         self.stages: dict[str, Any] = {}  # what the page shows now, by stage; never of two requests at once
         self._errors: dict[str, str] = {}
+        self._place: Place | None = None  # of the template's error
         self._held: Any = None  # a rendered prompt that waits for its tokens
         self._selected: tuple[str, int] | None = None
         self._stamp, self._theme, self._last_progress = 0, "light", 0.0
+        self._tracing = False  # whether a trace is on its way; what is drawn below does not count
         self._lock = threading.RLock()  # callbacks come on any thread, beside the worker's
         self._host: Host | None = None
         self._known: dict[int, bytes] = {}  # pieces by token id, of the model that is loaded
         self._known_of: tuple[Any, ...] = ()
-        self.panes, self.chart = StagePanes(), ipywidgets.Output()
-        self.view = ipywidgets.VBox([self.panes, self.chart])
+        self.panes, self.chart, self.below = StagePanes(), ipywidgets.Output(), ipywidgets.Output()
+        self.under: Value | str | None = None  # what stands below the stages
+        self._candidate: int | None = None  # with which the answer is to go on at the selected token
+        self.view = ipywidgets.VBox([self.panes, self.chart, self.below])
         self._outputs = CellOutputs(self.html)
         self.panes.on_msg(self._received)
         self._worker = Worker("workbench-explorer", self._failed)
@@ -82,36 +91,26 @@ class TraceExplorer:
             self._selected = None if chosen[1] is None else (chosen[0], int(chosen[1]))
             self._draw_chart()
             self._outputs.refresh_soon()
-            return self.candidates
+        if self.choices.panel in FOLLOWS_SELECTION:
+            self._renew_below()
+        return self.candidates
+
+    def branch(self, token: int) -> TraceExplorer:
+        """Let the answer go on with the id `token` in place of the selected answer token; shown below the stages."""
+        with self._lock:
+            self._candidate = int(token)
+            self.choices = self.choices.changed({"panel": "branches"})
+        self._tell_controls(self.choices, self._errors)
+        self._renew_below()
+        return self
 
     def run(self) -> None:
         """Compute what the choices ask for; a run that is under way is cancelled."""
         with self._lock:
             self._stamp += 1
+            self._tracing = True
             stamp, choices = self._stamp, self.choices
         self._worker.post(lambda cancel: self._compute(stamp, choices, cancel))
-
-    def cancel(self) -> None:
-        """Stop what runs; what was had stays on screen."""
-        self._worker.cancel()
-
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """Block until nothing runs; False where `timeout_s` seconds were not enough. In a notebook `await` it."""
-        return self._worker.wait(timeout_s)
-
-    async def settled(self) -> Trace | None:
-        """Wait without blocking the kernel, so that Cancel stays alive; gives `trace` and renews the static copy."""
-        await asyncio.to_thread(self._worker.wait)
-        self._outputs.refresh()
-        return self.trace
-
-    def __await__(self) -> Generator[Any, None, Trace | None]:
-        return self.settled().__await__()
-
-    def freeze(self) -> None:
-        """Replace the live view by static HTML of what it shows, and end the model's process."""
-        self._outputs.freeze()
-        self.close()
 
     def close(self) -> None:
         """End the work, the model's process and the live view."""
@@ -119,13 +118,16 @@ class TraceExplorer:
         self._outputs.stop()
         if self._host is not None:
             self._host.close()
-        for widget in (self.view, self.chart, self.panes):
+        for widget in (self.view, self.chart, self.below, self.panes):
             widget.close()
 
     def html(self) -> str:
         """What it shows as static HTML."""
         with self._lock:
-            return static_copy(self.trace, self.candidates, self._pieces(), self.trouble)
+            return static_copy(self.trace, self.candidates, self._pieces(), self.trouble, self.under)
+
+    def _settled(self) -> Trace | None:
+        return self.trace
 
     def __repr__(self) -> str:
         state = "working" if self._worker.busy else "settled"
@@ -141,14 +143,18 @@ class TraceExplorer:
         if conversation is not None:
             self._show_stage(stamp, "messages", conversation)
         if conversation is None or setup is None:
+            self._tracing = self._tracing and stamp != self._stamp
             self._tell_controls(choices, errors)
+            self._show_below(stamp, choices, None, cancel)
             return
         self._held = None
         self.panes.tell("begin", stamp=stamp)
         result, trouble = self._traced(stamp, choices, conversation, setup, cancel)
         if stamp != self._stamp:
             return  # a later request is on its way: its result is the one to show
+        self._tracing = False
         self._finish(stamp, choices, result, trouble)
+        self._show_below(stamp, choices, result, cancel)
 
     def _traced(
         self, stamp: int, choices: Choices, conversation: Conversation, setup: Setup, cancel: Cancel
@@ -169,7 +175,9 @@ class TraceExplorer:
             place = "model" if isinstance(error, BadFile) and str(setup.model) in str(error) else "template"
             self._errors = {place: str(error)}
             return None, str(error)
-        self._errors = {"template": error_words(result.rendered)} if result.rendered and result.rendered.error else {}
+        failed = result.rendered.error if result.rendered else None
+        self._errors = {"template": error_words(result.rendered)} if result.rendered and failed else {}
+        self._place = (failed.line, failed.column) if failed and failed.line else None
         return result, trouble_of(result)
 
     def _finish(self, stamp: int, choices: Choices, result: Trace | None, trouble: str) -> None:
@@ -186,6 +194,42 @@ class TraceExplorer:
         self.panes.tell("end", stamp=stamp, elapsed=elapsed(result), trouble=trouble)
         self._draw_chart()
         self._outputs.refresh_soon()
+
+    def _show_below(self, stamp: int, choices: Choices, result: Trace | None, cancel: Cancel) -> None:
+        """What the user wants to see below the stages, of this very request; an error there is shown there."""
+        kind = BELOW.get(choices.panel)
+        if kind is None and self.under is None:
+            return
+        self.panes.tell("below", stamp=stamp, panel=choices.panel, busy=True)
+        try:
+            asked = self._asked(result)
+            under = kind(asked, partial(self._progress, stamp), cancel) if kind and asked else None
+        except Cancelled:
+            under = self.under if stamp == self._stamp else None  # what was had stays
+        except WorkbenchError as error:
+            under = str(error)
+        self.panes.tell("below", stamp=stamp, panel=choices.panel, busy=False)
+        if stamp == self._stamp:
+            self.under = under
+            page = html_of(under) if isinstance(under, Value) else wrong(under) if under else ""
+            shown = {"output_type": "display_data", "data": {"text/html": page}, "metadata": {}}
+            self.below.outputs = (shown,) if page else ()
+            self._outputs.refresh_soon()
+
+    def _asked(self, result: Trace | None) -> Asked | None:
+        if result is None or self._host is None:
+            return None
+        with self._lock:
+            at = {kind: place for kind, place in [self._selected or ("", 0)] if kind}
+            candidate, self._candidate = self._candidate, None
+        return Asked(result, self._host, at.get("token"), at.get("step"), candidate, self.under)
+
+    def _renew_below(self) -> None:
+        """Compute what stands below once more, of what is shown; a trace that runs does it at its end anyway."""
+        with self._lock:
+            stamp, choices, result = self._stamp, self.choices, self.trace
+        if not (self._tracing and self._worker.busy):
+            self._worker.post(lambda cancel: self._show_below(stamp, choices, result, cancel))
 
     def _reached(self, stamp: int, setup: Setup, name: str, value: Any) -> None:
         if isinstance(value, Scores | Generation):
@@ -247,6 +291,7 @@ class TraceExplorer:
             "hello": self._greet,
             "change": lambda: self.change(**message["changes"]),
             "select": lambda: self.select(token=message["token"], step=message["step"]),
+            "branch": lambda: self.branch(message["token"]),
             "cancel": self.cancel,
             "freeze": self.freeze,
             "log": self._tell_log,
@@ -275,7 +320,7 @@ class TraceExplorer:
         self.panes.tell("log", lines=list(self._host.log if self._host else ()))
 
     def _tell_controls(self, choices: Choices, errors: dict[str, str]) -> None:
-        self.panes.tell("controls", **controls(choices, self.sources, errors))
+        self.panes.tell("controls", **controls(choices, self.sources, errors, self._place))
 
     def _say(self, text: str) -> None:
         self.trouble = text
@@ -286,6 +331,11 @@ class TraceExplorer:
     def _draw_chart(self) -> None:
         with self._lock:
             self.candidates = self._candidates()
+            rows = self.candidates.rows[:MOST_CHOICES] if self.candidates and self._selected else ()
+            chosen = self._selected[1] if self._selected and self._selected[0] == "step" else None
+            self.panes.tell(
+                "candidates", step=chosen, rows=[[r.id, clean(r.piece), r.probability, r.here] for r in rows]
+            )
             if self.candidates is None:
                 self.chart.outputs = ()
                 return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -15,18 +16,36 @@ from workbench.widgets.sources import Sources, template_text
 LOG_LINES = 6
 
 
-def controls(choices: Choices, sources: Sources, errors: dict[str, str]) -> dict[str, Any]:
-    """What the page's controls show: `{options, values, errors}`."""
+Place = tuple[int, int | None]
+
+
+def controls(choices: Choices, sources: Sources, errors: dict[str, str], place: Place | None = None) -> dict[str, Any]:
+    """What the page's controls show: `{options, values, placeholders, errors, places}`.
+
+    `place` is the line and the column (from 1) of the template's error.
+    """
     values = {name: getattr(choices, name) for name in PLAIN}
     values |= dict.fromkeys(SAMPLING_NAMES, "") | dict(choices.sampling)
     values["template_text"] = template_text(choices)
     texts = {name: clean(value) if isinstance(value, str) else value for name, value in values.items()}
     return {
-        "options": sources.options(),
+        "options": sources.options(choices),
         "values": texts,
         "placeholders": unset(choices),
-        "errors": {place: clean(text) for place, text in errors.items()},
+        "errors": {name: clean(text) for name, text in errors.items()},
+        "places": {"template": place if "template" in errors else None, "request": _json_error(choices.request_text)},
     }
+
+
+def _json_error(text: str) -> Place | None:
+    """Line and column (from 1) where a text ceases to be JSON."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return error.lineno, error.colno
+    except (ValueError, RecursionError):
+        return None
+    return None
 
 
 def unset(choices: Choices) -> dict[str, str]:

@@ -29,7 +29,9 @@ class CellOutputs:
     def display(self, view: Any, text: str) -> None:
         """Show the widget `view` (`text` where it cannot be shown) and the copy."""
         self._live, self._copy = _ipython.DisplayHandle(), _ipython.DisplayHandle()
-        self._live.display({WIDGET: view._repr_mimebundle_()[WIDGET], "text/plain": text}, raw=True)
+        bundle = view._repr_mimebundle_()
+        data = bundle[0] if isinstance(bundle, tuple) else bundle  # anywidget gives metadata, too
+        self._live.display({WIDGET: data[WIDGET], "text/plain": text}, raw=True)
         self._copy.display(_ipython.HTML(self._html()))
 
     def refresh_soon(self) -> None:

@@ -10,7 +10,7 @@ import anywidget
 
 HERE = Path(__file__).parent
 # In the order in which they use each other; they share one module.
-SCRIPTS = ("text", "dom", "data", "links", "strip", "panes", "controls", "inspector", "explorer")
+SCRIPTS = ("text", "dom", "data", "links", "strip", "panes", "editor", "controls", "inspector", "explorer")
 
 
 @cache

@@ -13,11 +13,13 @@ from typing import Any
 from workbench import data
 from workbench.conversation import Conversation
 from workbench.engines import ENGINES, resolve_template
+from workbench.engines.template import applied_text
 from workbench.errors import WorkbenchError
 from workbench.gguf.header import read_header
 from workbench.setup import Setup
-from workbench.widgets.choices import FORMAT, Choices, of_setup
+from workbench.widgets.choices import FORMAT, VARIANT, Choices, named_templates, of_setup
 
+BY_NAME = ("transformers", "llama.cpp", "llama-server")  # engines that take a template called tool_use for tools
 FIRST_REQUEST = "hello"
 LEAST_REQUEST = '{"messages": [{"role": "user", "content": "Hello"}]}'
 
@@ -30,12 +32,12 @@ class Sources:
     requests: dict[str, str] = field(default_factory=dict)
     typed: str = ""
 
-    def options(self) -> dict[str, list[tuple[str, str]]]:
-        """The lists of the controls: value and words of each entry."""
+    def options(self, choices: Choices) -> dict[str, list[tuple[str, str]]]:
+        """The lists of the controls: value and words of each entry; the templates are those of the chosen model."""
         return {
             "model": [*((path, Path(path).name) for path in self.models), ("", "another file…")],
             "request": [*((name, name) for name in self.requests), ("", "your own")],
-            "template": [("model", "the model's own"), ("file", "a file"), ("text", "edited here"), *_formats()],
+            "template": [*_own(choices), ("file", "a file"), ("text", "edited here"), *_formats()],
             "engine": _engines(),
             "add_special": [("auto", "as llama-server does"), ("add", "always add"), ("leave", "never add")],
             "until": [("tokens", "tokens"), ("scores", "scores"), ("parsed", "the answer")],
@@ -63,7 +65,9 @@ def template_text(choices: Choices) -> str:
         return choices.template_text
     try:
         setup = choices.setup()
-        return resolve_template(setup, read_header(setup.model) if setup.model else None).text
+        template = resolve_template(setup, read_header(setup.model) if setup.model else None)
+        tools = choices.conversation().tools if choices.engine in BY_NAME else None
+        return applied_text(template, has_tools=tools is not None if choices.engine == "transformers" else bool(tools))
     except WorkbenchError:
         return ""
 
@@ -106,6 +110,12 @@ def _encodes(text: str) -> bool:
     return True
 
 
+def _own(choices: Choices) -> list[tuple[str, str]]:
+    """The model's own template, and its named variants."""
+    names = [name for name, _ in named_templates(choices.model or choices.model_path)]
+    return [("model", "the model's own"), *((VARIANT + name, f"the model's own: {name}") for name in names)]
+
+
 @cache
 def _formats() -> tuple[tuple[str, str], ...]:
     """The well-known formats, broken ones behind the others."""
@@ -113,6 +123,7 @@ def _formats() -> tuple[tuple[str, str], ...]:
     return tuple((FORMAT + name, name.replace("broken/", "broken: ")) for name in names)
 
 
+@cache
 def _engines() -> list[tuple[str, str]]:
     """The template engines, with a word at those that cannot run here."""
     return [

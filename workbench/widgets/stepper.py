@@ -10,16 +10,15 @@ import anywidget
 import traitlets
 
 from workbench.conversation import Conversation
-from workbench.engines import Job, engine_named, resolve_template
-from workbench.errors import BadRequest
-from workbench.gguf.header import read_header
 from workbench.setup import Setup
-from workbench.stages import Rendered
+from workbench.steps import Steps, template_steps
+from workbench.views import html_of
+from workbench.widgets.copy import CLASS
+from workbench.widgets.outputs import CellOutputs
 from workbench.widgets.panes import HERE, styles
 from workbench.widgets.payload import clean, utf32
 
 SCRIPTS = ("text", "dom", "stepper")
-LIMIT_EVENTS = 20_000
 
 
 @cache
@@ -28,28 +27,10 @@ def script() -> str:
     return "\n".join((HERE / "js" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
 
 
-def steps(rendered: Rendered) -> list[list[Any]]:
-    """The events as rows, and where the template's own text was written, which is no event: they tile the text."""
-    rows: list[list[Any]] = []
-    at = 0
-    for event in rendered.events[:LIMIT_EVENTS]:
-        rows += _literal(rendered, at, event.start)
-        rows.append([*event[:3], clean(event.detail), event.start, event.end])
-        at = max(at, event.end)
-    return rows + _literal(rendered, at, len(rendered.text or ""))
-
-
-def _literal(rendered: Rendered, start: int, end: int) -> list[list[Any]]:
-    span = rendered.span_at(start)
-    if start >= end or span is None:
-        return []
-    return [["text", span.line or 1, span.column or 1, "", start, end]]
-
-
 class TemplateStepper(anywidget.AnyWidget):  # type: ignore[misc]  # the library carries no types
-    """Arrow keys, the slider or a click move along the events; `position` is how many of them have happened.
+    """Arrow keys, the slider or a click move along the steps; `position` is how many of them have happened.
 
-    `rendered` is the render whose events are shown.
+    `steps` are the values that it shows. A static copy stands beside the live view in a saved notebook.
     """
 
     _esm = script()
@@ -57,18 +38,33 @@ class TemplateStepper(anywidget.AnyWidget):  # type: ignore[misc]  # the library
     source = traitlets.Bytes().tag(sync=True)
     text = traitlets.Bytes().tag(sync=True)
     events: traitlets.List[list[Any]] = traitlets.List().tag(sync=True)
+    pieces: traitlets.List[list[Any]] = traitlets.List().tag(sync=True)
+    variables: traitlets.List[list[Any]] = traitlets.List().tag(sync=True)
+    never: traitlets.List[int] = traitlets.List().tag(sync=True)
     position = traitlets.Int(0).tag(sync=True)
 
-    def __init__(self, rendered: Rendered, template: str) -> None:
-        self.rendered = rendered
-        rows = steps(rendered)
-        written = rendered.text if rendered.text is not None else ""
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
         super().__init__(
-            source=utf32(template).tobytes(), text=utf32(written).tobytes(), events=rows, position=len(rows)
+            source=utf32("\n".join(steps.lines)).tobytes(),
+            text=utf32(steps.rendered.text or "").tobytes(),
+            events=[[*step[:3], clean(step.detail), steps.length(n)] for n, step in enumerate(steps.steps, 1)],
+            pieces=[list(piece) for piece in steps.pieces],
+            variables=[[clean(one.name), clean(one.value), one.start, one.end] for one in steps.variables],
+            never=list(steps.never),
+            position=len(steps.steps),
         )
+        self._outputs = CellOutputs(self.html)
+
+    def html(self) -> str:
+        """What it shows as static HTML."""
+        return f'<div class="{CLASS}">{html_of(self.steps)}</div>'
 
     def __repr__(self) -> str:
-        return f"TemplateStepper({len(self.events)} events, at {self.position})"
+        return f"TemplateStepper({len(self.events)} steps, at {self.position})"
+
+    def _ipython_display_(self) -> None:
+        self._outputs.display(self, repr(self))
 
 
 def step_through(
@@ -76,18 +72,6 @@ def step_through(
 ) -> TemplateStepper:
     """The template of a setup (or of a model, by its path) on a request, step by step, as `transformers` executes it.
 
-    Errors: `WorkbenchError` where the request, the setup or the model's header cannot be read, or there is no template;
-    `BadRequest` where the template's steps could not be followed.
+    Errors: those of `template_steps`.
     """
-    setup = setup if isinstance(setup, Setup) else Setup(model=str(setup))
-    template = resolve_template(setup, read_header(setup.model) if setup.model else None)
-    conversation = Conversation.of(request)
-    clock = setup.effective()["template"]["clock"]
-    rendered = engine_named("transformers").render(Job(conversation, template, clock))
-    if not rendered.events and rendered.text:
-        raise BadRequest("the steps of this template could not be followed", "; ".join(rendered.notes))
-    named = dict(template.named)
-    text = (
-        named["tool_use"] if conversation.tools and "tool_use" in named else template.text or named.get("default", "")
-    )
-    return TemplateStepper(rendered, text)
+    return TemplateStepper(template_steps(request, setup))

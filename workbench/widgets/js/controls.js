@@ -4,7 +4,7 @@ const SAMPLING = [
   ["temperature", "temperature", 0, 0.1], ["top_k", "top-k", 0, 1], ["top_p", "top-p", 0, 0.05], ["min_p", "min-p", 0, 0.01],
   ["repeat_penalty", "repeat penalty", 0, 0.05], ["max_tokens", "max tokens", 0, 1], ["seed", "seed", 0, 1],
 ];
-const WAIT_MS = 30;
+const WAIT_MS = 5;
 
 class Controls {
   // `change(part)` gets what the user changed, as {name: value}.
@@ -14,6 +14,7 @@ class Controls {
     this.errors = {};
     this.timers = {};
     this.listed = {};
+    this.code = {};
     this.el = h("div", { class: "wb-controls" }, this.sources(), this.editors(), this.switches());
   }
 
@@ -30,7 +31,7 @@ class Controls {
 
   editors() {
     return h("div", { class: "wb-editors" },
-      this.editor("request_text", "Request as JSON", "request"), this.editor("template_text", "Chat template (jinja)", "template"));
+      this.editor("request_text", "Request as JSON", "request", colourJson), this.editor("template_text", "Chat template", "template", colourJinja));
   }
 
   switches() {
@@ -82,13 +83,15 @@ class Controls {
 
   open(name, isOpen) {
     this.fields[name].closest(".wb-editor").hidden = !isOpen;
+    if (isOpen) Object.values(this.code).forEach((code) => code.draw());
     const button = this.el.querySelector(`[data-edit="${name}"]`);
     button.setAttribute("aria-expanded", String(isOpen));
   }
 
-  editor(name, words, error) {
-    const field = this.keep(name, h("textarea", { rows: 9, spellcheck: "false", "aria-label": words, "data-name": name }), "input", (f) => f.value);
-    const box = h("div", { class: "wb-editor" }, h("div", { class: "wb-label", text: words }), field, this.error(error));
+  editor(name, words, error, colour) {
+    const field = this.keep(name, h("textarea", { rows: 14, spellcheck: "false", autocapitalize: "off", autocomplete: "off", "aria-label": words, "data-name": name }), "input", (f) => f.value);
+    this.code[error] = new CodeEditor(field, colour);
+    const box = h("div", { class: "wb-editor" }, h("div", { class: "wb-label", text: words }), this.code[error].el, this.error(error));
     box.hidden = true;
     return box;
   }
@@ -99,8 +102,9 @@ class Controls {
     return this.errors[name];
   }
 
-  // Errors by place; what is not named is fine.
-  showErrors(errors) {
+  // Errors by place, with line and column where they are known; what is not named is fine.
+  showErrors(errors, places) {
+    for (const [name, code] of Object.entries(this.code)) code.mark(places?.[name] ?? null);
     for (const [name, el] of Object.entries(this.errors)) {
       el.hidden = !errors[name];
       el.textContent = errors[name] ? visibleText(errors[name]) : "";
@@ -123,6 +127,7 @@ class Controls {
       if (field.type === "checkbox") field.checked = value;
       else if (field.value !== String(value ?? "")) field.value = value ?? "";
     }
+    for (const code of Object.values(this.code)) code.draw();
     this.fields.model_path.hidden = values.model !== "";
     this.fields.template_path.hidden = values.template !== "file";
   }

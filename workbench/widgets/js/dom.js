@@ -97,3 +97,31 @@ function pressed(event) {
   event.stopPropagation();
   event.currentTarget.onclick();
 }
+
+// The static copy of a live view is for readers without a kernel: while `root` is marked alive, the sheet hides the copy
+// that stands behind it. Returns how to stop.
+function keepCopiesHidden(root) {
+  root.dataset.live = "1";
+  return () => delete root.dataset.live;
+}
+
+// Sets the theme of the page around `root`, now and whenever it changes; `said(theme)` hears of it. Returns how to stop.
+function followTheme(root, said = () => {}) {
+  const apply = () => {
+    const theme = isDark() ? "dark" : "light";
+    if (root.dataset.theme === theme) return;
+    root.dataset.theme = theme;
+    said(theme);
+  };
+  const observer = new MutationObserver(apply);
+  observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
+  apply();
+  return () => observer.disconnect();
+}
+
+function isDark() {
+  const said = document.body.dataset.jpThemeLight;
+  if (said) return said === "false";
+  const ground = getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g)?.map(Number) ?? [255, 255, 255];
+  return ground.length < 4 && ground[0] * 0.3 + ground[1] * 0.59 + ground[2] * 0.11 < 110;
+}

@@ -12,9 +12,9 @@ class Explorer {
     const select = (selection) => this.select(selection);
     this.panes = [new MessagesPane(select), new RenderedPane(select), new TokensPane(select), new ScoresPane(select), new AnswerPane(select), new ParsedPane(select)];
     this.panes.forEach((pane) => (pane.stages = () => this.stages));
-    this.root = h("div", { class: "wb", "data-lm-suppress-shortcuts": "true" }, this.head(), this.controls.el, this.status(), this.tabs(), h("div", { class: "wb-panes" }, ...this.panes.map((pane) => pane.el)), this.inspector.el);
+    this.root = h("div", { class: "wb", "data-lm-suppress-shortcuts": "true" }, this.head(), this.controls.el, this.status(), this.tabs(), h("div", { class: "wb-panes" }, ...this.panes.map((pane) => pane.el)), this.inspector.el, this.under());
     el.append(this.root);
-    this.watchTheme();
+    this.unfollow = followTheme(this.root, (theme) => this.send("theme", { theme }));
     this.layout("grid");
     this.panes.forEach((pane) => pane.show(this.stages));
     this.inspector.show(this.selection, this.stages, "");
@@ -60,6 +60,41 @@ class Explorer {
     return this.tabRow;
   }
 
+  // What Python draws below this view: one thing at a time, or nothing.
+  under() {
+    const button = (panel, words, title) => h("button", { class: "wb-button", "data-panel": panel, "aria-pressed": "false", text: words, title, onclick: () => this.choosePanel(panel) });
+    this.underRow = h("div", { class: "wb-row wb-under" }, h("span", { class: "wb-label", text: "Show below:" }),
+      button("reach", "Where the prompt goes", "who has how much of the prompt, and what of the request is not in it"),
+      button("engines", "Other engines", "the same request as every engine writes it, and what each changed in it before"),
+      button("surprises", "Surprises", "where the model did not expect what stands in the prompt"),
+      button("samplers", "Samplers", "the candidates of the selected answer token before and behind every sampler"),
+      button("lens", "Layers", "what each layer would have said in the place of the selected prompt token"),
+      button("branches", "Other answers", "the answer beside those that go on from another candidate"));
+    return this.underRow;
+  }
+
+  choosePanel(panel) {
+    const isOn = this.underRow.querySelector(`[data-panel="${panel}"]`).getAttribute("aria-pressed") === "true";
+    this.markPanel(isOn ? "" : panel);
+    this.send("change", { changes: { panel: isOn ? "" : panel } });
+  }
+
+  markPanel(panel) {
+    for (const button of this.underRow.querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.dataset.panel === panel));
+  }
+
+  onCandidates({ step, rows }) {
+    this.inspector.offer(step, rows, (token) => this.send("branch", { token }));
+  }
+
+  onBelow({ stamp, panel, busy }) {
+    if (stamp < this.stamp && busy) return;
+    clearTimeout(this.patience);
+    if (busy) this.patience = setTimeout(() => (this.busy.hidden = false), 400);
+    else if (this.root.dataset.busy !== "true") this.busy.hidden = true;
+    if (!busy) this.root.dataset.below = `${panel} ${stamp}`;
+  }
+
   // "grid": all stages side by side; "steps": one at a time.
   layout(how) {
     this.root.dataset.layout = how;
@@ -84,14 +119,15 @@ class Explorer {
   // -- messages from Python --------------------------------------------------------------------------
 
   receive(message, buffers) {
-    const handler = { controls: "onControls", begin: "onBegin", stage: "onStage", keep: "onKeep", end: "onEnd", progress: "onProgress", trouble: "onTrouble", log: "onLog" }[message.type];
+    const handler = { controls: "onControls", begin: "onBegin", stage: "onStage", keep: "onKeep", end: "onEnd", progress: "onProgress", below: "onBelow", candidates: "onCandidates", trouble: "onTrouble", log: "onLog" }[message.type];
     if (handler) this[handler](message, buffers);
   }
 
   onControls(message) {
     this.template = message.values.template_text;
     this.controls.show(message);
-    this.controls.showErrors(message.errors);
+    this.markPanel(message.values.panel);
+    this.controls.showErrors(message.errors, message.places);
   }
 
   onBegin({ stamp }) {
@@ -171,38 +207,10 @@ class Explorer {
     this.log.scrollTop = this.log.scrollHeight;
   }
 
-  // -- the page around it ----------------------------------------------------------------------------
-
-  watchTheme() {
-    const apply = () => {
-      const theme = isDark() ? "dark" : "light";
-      if (this.root.dataset.theme === theme) return;
-      this.root.dataset.theme = theme;
-      this.send("theme", { theme });
-    };
-    this.observer = new MutationObserver(apply);
-    this.observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
-    apply();
-  }
-
-  // The static copy of what is shown here is for readers without a kernel: beside the live view it hides.
-  hideCopy() {
-    const output = this.root.closest(".jp-OutputArea-child");
-    for (const other of output?.parentElement?.children ?? [])
-      if (other !== output && other.querySelector(".workbench-copy")) other.classList.add("wb-hidden-copy");
-  }
-
   close() {
-    this.observer.disconnect();
+    this.unfollow();
     this.panes.forEach((pane) => (pane.strip?.view ?? pane.view)?.close());
   }
-}
-
-function isDark() {
-  const said = document.body.dataset.jpThemeLight;
-  if (said) return said === "false";
-  const ground = getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g)?.map(Number) ?? [255, 255, 255];
-  return ground.length < 4 && ground[0] * 0.3 + ground[1] * 0.59 + ground[2] * 0.11 < 110;
 }
 
 function render({ model, el }) {
@@ -210,11 +218,10 @@ function render({ model, el }) {
   const receive = (message, buffers) => explorer.receive(message, buffers);
   model.on("msg:custom", receive);
   model.send({ type: "hello" });
-  const copies = setInterval(() => explorer.hideCopy(), 500);
-  explorer.hideCopy();
+  const showCopies = keepCopiesHidden(explorer.root);
   el.dataset.ready = "1";
   return () => {
-    clearInterval(copies);
+    showCopies();
     model.off("msg:custom", receive);
     explorer.close();
   };

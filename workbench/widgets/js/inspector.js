@@ -2,14 +2,24 @@
 
 class Inspector {
   constructor() {
-    this.el = h("div", { class: "wb-inspector", "aria-live": "polite" });
+    this.facts = h("div", { "aria-live": "polite" });
+    this.choices = h("div", { class: "wb-choices" });
+    this.el = h("div", { class: "wb-inspector" }, this.facts, this.choices);
+  }
+
+  // Other candidates of the selected answer token: a click lets the answer go on with one.
+  offer(step, rows, chosen) {
+    const others = step === null ? [] : rows.filter(([, , , here]) => !here);
+    const button = ([id, text, p]) => h("button", { class: "wb-button wb-choice", title: `id ${id}, ${percent(p)}: let the answer go on with it`, onclick: () => chosen(id) },
+      h("span", { class: "wb-mono", text: visibleText(text) }), ` ${percent(p)}`);
+    this.choices.replaceChildren(...(others.length ? [h("span", { class: "wb-label", text: "go on with" }), ...others.map(button)] : []));
   }
 
   show(selection, stages, template) {
     const facts = selection.steps.length ? this.step(selection, stages) : this.prompt(selection, stages);
     const line = this.source(selection, stages, template);
-    this.el.replaceChildren(...facts.map(([name, text, kind]) => h("span", { class: `wb-fact ${kind ?? ""}` }, h("b", { text: name }), text)), line ?? "");
-    if (!facts.length) this.el.replaceChildren(h("span", { class: "wb-quiet", text: "Select a message, a stretch of text or a token; arrow keys move along the tokens." }));
+    this.facts.replaceChildren(...facts.map(([name, text, kind]) => h("span", { class: `wb-fact ${kind ?? ""}` }, h("b", { text: name }), text)), line ?? "");
+    if (!facts.length) this.facts.replaceChildren(h("span", { class: "wb-quiet", text: "Select a message, a stretch of text or a token; arrow keys move along the tokens." }));
   }
 
   step({ steps }, { generation }) {

@@ -1,40 +1,53 @@
-// The template's execution, event by event: its source on one side, the text so far on the other.
+// The template's execution, step by step: its source, the text so far, the steps around this one, the variables in scope.
 
-const TAGS = /\{\{|\{%-?\s*(?:if|for|set|call|filter)\b/;
+// A step: kind, line, column, what it did, and how long the text is once it is done. A piece: start, end, step, line.
+const KINDS = { more: "and", output: "writes", text: "the template's own text", if: "condition", loop: "loop", set: "sets", call: "calls", error: "fails" };
+const AROUND = 40; // steps shown on either side of this one
 
 class Stepper {
   constructor(model, el) {
     this.model = model;
     this.events = model.get("events");
+    this.pieces = model.get("pieces");
+    this.wroteBy = new Map(); // step -> how many characters
+    for (const [start, end, step] of this.pieces) this.wroteBy.set(step, (this.wroteBy.get(step) ?? 0) + end - start);
+    this.variables = model.get("variables");
     this.source = points(model.get("source"));
     this.text = points(model.get("text"));
-    this.pieces = this.events.map(([, , , , start, end]) => [start, end]);
+    this.line = null;
+    this.before = {};
     this.root = h("div", { class: "wb wb-stepper", tabindex: 0, "data-lm-suppress-shortcuts": "true", "aria-label": "template, step by step" },
-      this.head(), h("div", { class: "wb-step-row" }, this.code(), this.written()), this.note());
+      this.head(),
+      h("div", { class: "wb-step-row" }, this.boxed("Template", this.code()), this.boxed("Text so far", this.written())),
+      this.note(),
+      h("div", { class: "wb-step-row" }, this.boxed("Steps", this.list()), this.boxed("Variables in scope", this.scope())));
     this.root.addEventListener("keydown", (event) => this.key(event));
     el.append(this.root);
-    this.theme();
-    this.line = null;
+    this.unfollow = followTheme(this.root);
+    this.showCopies = keepCopiesHidden(this.root);
     this.changed = () => this.show();
     model.on("change:position", this.changed);
     this.show();
   }
 
   head() {
-    const button = (words, title, by) => h("button", { class: "wb-button", text: words, title, onclick: () => this.go(this.position + by) });
-    this.slider = h("input", { type: "range", min: 0, max: this.events.length, step: 1, "aria-label": "event" });
+    const button = (words, title, by) => h("button", { class: "wb-button", text: words, title, "aria-label": title, onclick: () => this.go(this.position + by) });
+    this.slider = h("input", { type: "range", min: 0, max: this.events.length, step: 1, "aria-label": "step" });
     this.slider.addEventListener("input", () => this.go(Number(this.slider.value)));
     this.now = h("span", { class: "wb-step-now", role: "status" });
-    return h("header", { class: "wb-head" }, h("h3", { text: "Template, step by step" }), button("◀", "one event back (arrow left)", -1), this.slider, button("▶", "one event on (arrow right)", 1), this.now);
+    return h("header", { class: "wb-head" }, h("h3", { text: "Template, step by step" }), button("◀", "one step back (arrow left)", -1), this.slider, button("▶", "one step on (arrow right)", 1), this.now);
+  }
+
+  boxed(title, box) {
+    return h("section", { class: "wb-step-part" }, h("div", { class: "wb-label", text: title }), box);
   }
 
   code() {
-    const ran = new Set(this.events.map(([, line]) => line));
+    const never = new Set(this.model.get("never"));
     this.lines = split(this.source).map((line, index) => {
-      const shown = visible(line);
-      const never = !ran.has(index + 1) && TAGS.test(shown);
-      const row = h("div", { class: `wb-src${never ? " wb-never" : ""}`, title: never ? "nothing on this line ran" : `line ${index + 1}: click to see all that it wrote` },
-        h("span", { class: "wb-src-no", text: String(index + 1) }), h("span", { class: "wb-src-text", text: shown || " " }));
+      const dead = never.has(index + 1);
+      const row = h("div", { class: `wb-src${dead ? " wb-never" : ""}`, title: dead ? "nothing on this line ran" : `line ${index + 1}: click to see all that it wrote` },
+        h("span", { class: "wb-src-no", text: String(index + 1) }), h("span", { class: "wb-src-text", text: visible(line) || " " }));
       row.onclick = () => this.chooseLine(index + 1);
       return row;
     });
@@ -44,10 +57,9 @@ class Stepper {
   written() {
     this.stretches = [];
     const box = h("div", { class: "wb-step-box wb-step-text", "aria-label": "text so far" });
-    this.pieces.forEach(([start, end], index) => {
-      if (end <= start) return;
-      const el = h("span", { class: "wb-stretch", text: visible(this.text, start, end), title: `line ${this.events[index][1]}` });
-      el.onclick = () => this.go(index + 1);
+    this.pieces.forEach(([start, end, step, line], index) => {
+      const el = h("span", { class: "wb-stretch", text: visible(this.text, start, end), title: `line ${line}` });
+      el.onclick = () => this.go(step + 1);
       this.stretches.push([index, el]);
       box.append(el);
     });
@@ -57,6 +69,16 @@ class Stepper {
   note() {
     this.said = h("div", { class: "wb-quiet wb-step-said", role: "status" });
     return this.said;
+  }
+
+  list() {
+    this.listed = h("div", { class: "wb-step-box wb-step-list", "aria-label": "steps around this one" });
+    return this.listed;
+  }
+
+  scope() {
+    this.scoped = h("div", { class: "wb-step-box wb-step-scope", "aria-label": "variables in scope" });
+    return this.scoped;
   }
 
   get position() {
@@ -76,7 +98,7 @@ class Stepper {
   }
 
   key(event) {
-    const to = { ArrowRight: this.position + 1, ArrowLeft: this.position - 1, Home: 0, End: this.events.length }[event.key];
+    const to = { ArrowRight: this.position + 1, ArrowLeft: this.position - 1, Home: 0, End: this.events.length, PageDown: this.position + 10, PageUp: this.position - 10 }[event.key];
     event.stopPropagation();
     if (to === undefined || event.target === this.slider) return;
     event.preventDefault();
@@ -87,44 +109,84 @@ class Stepper {
     const at = this.position;
     const event = this.events[at - 1];
     this.slider.value = at;
-    this.now.textContent = event ? `${at} of ${this.events.length}: ${words(event)}` : `before the first of ${this.events.length} events`;
-    this.lines.forEach((row, index) => {
-      row.classList.toggle("wb-src-on", event !== undefined && event[1] === index + 1);
-      row.classList.toggle("wb-src-chosen", this.line === index + 1);
-    });
-    for (const [index, el] of this.stretches) {
-      el.hidden = index >= at && this.line === null;
-      el.classList.toggle("wb-on", this.line === null ? index === at - 1 : this.events[index][1] === this.line);
-    }
+    this.now.textContent = event ? `${at} of ${this.events.length}: ${this.words(at - 1)}` : `before the first of ${this.events.length} steps`;
+    this.showSource(event);
+    this.showText(at);
+    this.showList(at);
+    this.showScope(at);
     this.said.textContent = this.line === null ? "" : this.wrote(this.line);
-    const on = this.root.querySelector(".wb-src-on");
+  }
+
+  showSource(event) {
+    const on = event ? this.lines[event[1] - 1] : undefined;
+    const chosen = this.line === null ? undefined : this.lines[this.line - 1];
+    if (this.on !== on) this.on?.classList.remove("wb-src-on");
+    if (this.chosen !== chosen) this.chosen?.classList.remove("wb-src-chosen");
+    [this.on, this.chosen] = [on, chosen];
+    on?.classList.add("wb-src-on");
+    chosen?.classList.add("wb-src-chosen");
     if (on) keepInView(on);
-    const last = this.root.querySelector(".wb-stretch.wb-on");
+  }
+
+  showText(at) {
+    let last = null;
+    const length = at > 0 ? this.events[at - 1][4] : 0;
+    for (const [index, el] of this.stretches) {
+      const [start, , step, line] = this.pieces[index];
+      const isHidden = start >= length && this.line === null;
+      const isOn = this.line === null ? step === at - 1 : line === this.line;
+      if (el.hidden !== isHidden) el.hidden = isHidden;
+      if (el.classList.contains("wb-on") !== isOn) el.classList.toggle("wb-on", isOn);
+      if ((isOn && !isHidden) || (!isHidden && this.line === null)) last = el;
+    }
     if (last) keepInView(last);
   }
 
-  wrote(line) {
-    const own = this.events.filter((event) => event[1] === line);
-    const size = own.reduce((sum, [, , , , start, end]) => sum + end - start, 0);
-    if (!own.length) return `line ${line}: nothing on it ran`;
-    return `line ${line}: ${own.length} events, ${size} characters in all`;
+  showList(at) {
+    const from = Math.max(0, at - AROUND);
+    const to = Math.min(this.events.length, at + AROUND);
+    const rows = [];
+    if (from > 0) rows.push(h("div", { class: "wb-quiet", text: `… ${count(from)} steps before` }));
+    for (let index = from; index < to; index++) {
+      const row = h("div", { class: `wb-step${index === at - 1 ? " wb-step-on" : ""}`, text: `${index + 1}  ${this.words(index)}` });
+      row.onclick = () => this.go(index + 1);
+      rows.push(row);
+    }
+    if (to < this.events.length) rows.push(h("div", { class: "wb-quiet", text: `… ${count(this.events.length - to)} steps behind` }));
+    this.listed.replaceChildren(...rows);
+    const on = this.listed.querySelector(".wb-step-on");
+    if (on) keepInView(on);
   }
 
-  theme() {
-    const light = document.body.dataset.jpThemeLight !== "false";
-    this.root.dataset.theme = light ? "light" : "dark";
+  showScope(at) {
+    const now = {};
+    for (const [name, value, start, end] of this.variables) if (start <= at && at < end) now[name] = value;
+    const rows = Object.entries(now).map(([name, value]) =>
+      h("div", { class: `wb-var${this.before[name] !== undefined && this.before[name] !== value ? " wb-var-new" : ""}` },
+        h("span", { class: "wb-var-name", text: visibleText(name) }), h("span", { class: "wb-var-value", text: visibleText(value) })));
+    this.before = now;
+    this.scoped.replaceChildren(...(rows.length ? rows : [h("div", { class: "wb-quiet", text: "none" })]));
+  }
+
+  wrote(line) {
+    const own = this.pieces.filter((piece) => piece[3] === line);
+    const size = own.reduce((sum, [start, end]) => sum + end - start, 0);
+    const steps = new Set([...own.map((piece) => piece[2]), ...this.events.map((event, n) => (event[1] === line ? n : -1))].filter((n) => n >= 0));
+    if (!steps.size) return `line ${line}: nothing on it ran`;
+    return `line ${line}: ${count(steps.size)} steps, ${count(size)} characters in all`;
+  }
+
+  words(index) {
+    const [kind, line, column, detail] = this.events[index];
+    const size = this.wroteBy.get(index);
+    return `${KINDS[kind] ?? kind}${detail ? ` ${visibleText(detail)}` : ""}${size ? `, ${count(size)} characters` : ""}${line ? `, line ${line} column ${column}` : ""}`;
   }
 
   close() {
+    this.unfollow();
+    this.showCopies();
     this.model.off("change:position", this.changed);
   }
-}
-
-const KINDS = { output: "writes", text: "the template's own text,", if: "condition", loop: "loop", set: "sets", call: "calls", error: "fails" };
-
-function words([kind, line, column, detail, start, end]) {
-  const size = end > start ? ` ${end - start} characters` : "";
-  return `${KINDS[kind] ?? kind}${detail ? ` ${visibleText(detail)}` : ""}${size}, line ${line} column ${column}`;
 }
 
 function points(view) {
@@ -145,7 +207,7 @@ function split(codes) {
 
 function keepInView(el) {
   const box = el.closest(".wb-step-box");
-  const top = el.offsetTop - box.offsetTop;
+  const top = el.offsetTop; // from the top of the box: it is positioned
   if (top < box.scrollTop || top > box.scrollTop + box.clientHeight - 24) box.scrollTop = top - box.clientHeight / 2;
 }
 

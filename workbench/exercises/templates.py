@@ -1,8 +1,7 @@
-"""The checks of the notebooks' exercises: each renders what was answered and says what came of it."""
+"""The exercises of the notebook on templates: each check renders what was answered and says what came of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from workbench.compare.reach import reach
@@ -10,28 +9,10 @@ from workbench.compare.text import first_difference
 from workbench.conversation import Conversation
 from workbench.data import demo_model, requests, templates
 from workbench.engines import Template, render
+from workbench.exercises.checked import Checked
 from workbench.renders import side_by_side
 from workbench.setup import ENGINE_NAMES
-from workbench.values import Value
 from workbench.views.reach import missing_words
-
-
-@dataclass(frozen=True)
-class Checked(Value):
-    """Whether an answer is right, and why, in words."""
-
-    right: bool
-    words: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """`{right, words}`."""
-        return {"right": self.right, "words": self.words}
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return [self.to_dict()]
-
-    def __repr__(self) -> str:
-        return f"{'Right' if self.right else 'Not yet'}: {self.words}"
 
 
 def keeps_the_tools(answer: Any) -> Checked:

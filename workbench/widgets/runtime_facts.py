@@ -1,0 +1,123 @@
+"""What the runtime lab's page shows: controls with values and costs, where layers would lie, memory before loading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workbench.errors import Cancelled, WorkbenchError
+from workbench.progress import Cancel, Progress
+from workbench.runtime.cost import cost_between, cost_of
+from workbench.runtime.memory import size
+from workbench.runtime.memory_estimate import Memory, estimate
+from workbench.setup import Setup
+from workbench.versus.result import Side
+from workbench.views.devices import layers_words
+from workbench.views.versus import COSTS
+from workbench.widgets.knobs import GROUPS, KNOBS, RPC, Knobs, missing_rpc
+from workbench.widgets.payload import clean
+
+SIDES = ("a", "b")
+Foreseen = Memory | str | None  # an estimate, or in words why there is none
+
+
+class Foresight:
+    """What each side would take of the devices' memory, asked in a process of its own: what is loaded stays loaded.
+
+    What is loaded counts as taken: a setting that fits only once it is unloaded is refused here, and runs.
+    """
+
+    def __init__(self) -> None:
+        self.memory: dict[str, Foreseen] = dict.fromkeys(SIDES)
+        self._asked: dict[str, tuple[Any, ...] | None] = dict.fromkeys(SIDES)
+
+    def ask(self, side: str, setup: Setup | None, *, progress: Progress, cancel: Cancel) -> bool:
+        """Estimate `setup`, where that is not known already; whether something changed. Errors: `Cancelled`."""
+        asked = (setup.model, setup.metadata, setup.runtime) if setup is not None else None
+        if asked == self._asked[side]:
+            return False
+        self.memory[side], self._asked[side] = self._estimated(setup, progress, cancel), asked
+        return True
+
+    def _estimated(self, setup: Setup | None, progress: Progress, cancel: Cancel) -> Foreseen:
+        try:
+            return estimate(setup, progress=progress, cancel=cancel) if setup is not None else None
+        except Cancelled:
+            raise
+        except WorkbenchError as error:
+            return str(error)
+
+
+def groups() -> list[dict[str, Any]]:
+    """The controls in order, each with why this build has it not."""
+    return [
+        {
+            "title": title,
+            "knobs": [
+                {
+                    "name": knob.name,
+                    "words": knob.words,
+                    "kind": knob.kind,
+                    "key": knob.dotted,
+                    "unset": knob.unset,
+                    "options": [list(pair) for pair in knob.options],
+                    "absent": missing_rpc() if knob.name == RPC else "",
+                }
+                for knob in knobs
+            ],
+        }
+        for title, knobs in GROUPS
+    ]
+
+
+def side_facts(
+    knobs: Knobs, errors: Mapping[str, str], memory: Foreseen, shown: Side | None, others: Sequence[str]
+) -> dict[str, Any]:
+    """One side: what its controls hold and what is wrong there; what it would take, and take to get there."""
+    header, (setup, _) = knobs.header(), knobs.read()
+    return {
+        "values": {name: clean(v) if isinstance(v, str) else v for name, v in knobs.values().items()},
+        "errors": {name: clean(text) for name, text in errors.items()},
+        "costs": {name: COSTS[cost_of(knob.dotted, setup)] for name, knob in KNOBS.items()},
+        "n_layer": (header.n_layer or 0) if header is not None else 0,
+        "state": shown.state if shown is not None else "not loaded yet",
+        "pending": COSTS[pending(setup, shown)] if setup is not None else "",
+        "devices": list(others),
+        **(foreseen(memory) | ({"refused": ""} if _runs(setup, shown) else {})),
+    }
+
+
+def pending(setup: Setup, shown: Side | None) -> Any:
+    """What it costs to go on from what is shown to `setup`; all of it where nothing is loaded."""
+    return "reload" if shown is None or shown.failed is not None else cost_between(shown.setup, setup)
+
+
+def _runs(setup: Setup | None, shown: Side | None) -> bool:
+    """Whether just this was loaded, whatever was foreseen."""
+    return setup is not None and shown is not None and shown.failed is None and pending(setup, shown) == "nothing"
+
+
+def foreseen(memory: Foreseen) -> dict[str, Any]:
+    """Where each layer and, last, the output layer would lie, bytes by device, and what is refused or to be known."""
+    if not isinstance(memory, Memory):
+        return {"places": [], "where": "", "memory": "", "refused": clean(memory or ""), "notes": []}
+    used = dict.fromkeys(part.device for part in memory.parts)
+    free = {name: memory.free(name) for name in used}
+    sums = [f"{name} {size(memory.total(name))}" + _of(free[name]) for name in used]
+    return {
+        "places": list(memory.places),
+        "where": layers_words(memory.places),
+        "memory": ", ".join(sums),
+        "refused": clean(memory.refused),
+        "notes": [clean(note) for note in memory.notes],
+    }
+
+
+def _of(free: int | None) -> str:
+    return "" if free is None else f" of {size(free)} free"
+
+
+def names_of_devices(memories: Sequence[Foreseen]) -> list[str]:
+    """The devices that were seen, those of servers left out: they are named by their address."""
+    seen = [device.name for memory in memories if isinstance(memory, Memory) for device in memory.devices]
+    return [name for name in dict.fromkeys(seen) if not name.startswith("RPC")]
