@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -68,13 +69,14 @@ def test_recorded_renders_are_equal(name: str) -> None:
     for fixture in corpus():
         context, wanted = fixture["context"], recorded[fixture["name"]]
         body = {"messages": context["messages"], "tools": context.get("tools"), "think": context.get("enable_thinking")}
-        options = {"template": registry.template_source(name), "clock": "2024-03-01"}
+        options = {"template": registry.template_source(name), "clock": "2024-03-01", "track": True}
         reply = sandbox().render(options, json.dumps(body).encode())
         if isinstance(wanted, dict):  # a content that is no text: both refuse it
             assert "cannot unmarshal array" in wanted["unrepresentable"]
             assert reply.plain["error"]["type"] == "RequestError"
         else:
             assert reply.text == wanted, fixture["name"]
+            assert re.sub("\ue000[^\ue001]*\ue001", "", reply.tracked["marked"]) == wanted
             compared += 1
     assert compared == 9
 
@@ -225,3 +227,142 @@ def test_nothing_is_left_behind() -> None:
     assert rendered("{{ .Prompt }}").text == "Hi"
     sandbox().close()
     assert set(Path("/dev/shm").glob("workbench-*")) <= before
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+
+
+def pieces(found: Rendered) -> list[tuple[str, str, str | None, bool]]:
+    return [((found.text or "")[s.start : s.end], s.origin, s.path, s.verbatim) for s in found.spans]
+
+
+def test_every_character_of_a_go_template_has_its_origin() -> None:
+    source = "{{ if .System }}[{{ .System }}]\n{{ end }}{{ range $m := .Messages }}<{{ .Role }}>{{ $m.Content }}"
+    source += "{{ range .ToolCalls }}{{ .Function.Name }}{{ .Function.Arguments }}{{ end }}{{ end }}{{ json .Tools }}"
+    call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Graz"}'}}
+    said = {"role": "assistant", "content": "", "tool_calls": [call]}
+    found = rendered(
+        source, {"role": "system", "content": "S"}, USER, {"role": "user", "content": "there"}, said, tools=[TOOL]
+    )
+    assert pieces(found)[:3] == [
+        ("[", "template", None, True),
+        ("S", "message", "messages[0].content", True),
+        ("]\n", "template", None, True),
+    ]
+    assert pieces(found)[7:14] == [
+        ("<", "template", None, True),
+        ("user", "message", "messages[1].role", True),
+        (">", "template", None, True),
+        ("Hi", "message", "messages[1].content", True),
+        ("\n\n", "default", None, False),
+        ("there", "message", "messages[2].content", True),
+        ("<", "template", None, True),
+    ]
+    assert pieces(found)[-3:] == [
+        ("weather", "message", "messages[3].tool_calls[0].function.name", True),
+        ('{"city":"Graz"}', "message", "messages[3].tool_calls[0].function.arguments", False),
+        (found.text[found.spans[-1].start :], "tool", "tools", False),
+    ]
+    assert [(s.line, s.column) for s in found.spans[:3]] == [(1, 17), (1, 21), (1, 31)]
+    assert "".join(text for text, *_ in pieces(found)) == found.text
+
+
+def test_an_old_template_has_its_origins_in_every_exchange() -> None:
+    source = "{{ .System }}U:{{ .Prompt }} A:{{ .Response }}|"
+    found = rendered(source, {"role": "system", "content": "S"}, USER, {"role": "assistant", "content": "Yo"}, USER)
+    paths = ["messages[0].content", "messages[1].content", "messages[2].content", "messages[3].content"]
+    assert [path for _, origin, path, _ in pieces(found) if origin == "message"] == paths
+    assert not [span for span in found.spans if span.origin == "unknown"]
+
+
+def test_what_cannot_be_told_is_unknown_and_the_text_is_what_it_was() -> None:
+    found = rendered('{{ range .Messages }}{{ printf "%q" .Content }}{{ slice .Content 1 }}{{ end }}!')
+    assert pieces(found) == [
+        ('"Hi"', "unknown", None, False),
+        ("i", "unknown", None, False),
+        ("!", "template", None, True),
+    ]
+    marked = rendered(
+        "{{ range .Messages }}{{ .Content }}{{ end }}", {"role": "user", "content": "a\ue0000 text \ue001b"}
+    )
+    assert [span.origin for span in marked.spans] == ["unknown"]
+    assert marked.text == "a\ue0000 text \ue001b"
+
+
+def test_what_a_modelfile_adds_is_the_engines_and_no_line_of_another_text_is_named() -> None:
+    text = (
+        'FROM x\nSYSTEM be nice\nMESSAGE user before\nTEMPLATE """{{ range .Messages }}<{{ .Content }}>{{ end }}"""\n'
+    )
+    found = rendered(text, {"role": "assistant", "content": "Yo"})
+    written = [(text, origin, path) for text, origin, path, _ in pieces(found) if origin != "template"]
+    assert written == [
+        ("be nice", "default", None),
+        ("before", "default", None),
+        ("Yo", "message", "messages[0].content"),
+    ]
+    assert {span.line for span in found.spans} == {None}
+
+
+def test_origins_of_jinja_that_is_left_to_llama_cpp_are_those_of_the_request_as_sent() -> None:
+    source = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ m.reasoning_content }}, unlike any template that was ever known by name, by a hundred characters{% endfor %}"
+    parts = [{"type": "text", "text": "aa"}, {"type": "text", "text": "bb"}]
+    found = rendered(
+        source, {"role": "user", "content": parts}, {"role": "assistant", "content": "ok", "reasoning": "hm"}, USER
+    )
+    assert [
+        (text, path) for text, origin, path, _ in pieces(found) if origin == "message" and not path.endswith("role")
+    ] == [
+        ("aa", "messages[0].content[0].text"),
+        ("bb", "messages[0].content[1].text"),
+        ("ok", "messages[1].content"),
+        ("hm", "messages[1].reasoning"),
+        ("Hi", "messages[2].content"),
+    ]
+
+
+def test_a_tool_prints_as_json_with_what_nested_properties_require() -> None:
+    nested = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+    parameters = {"type": "object", "properties": {"x": nested}}
+    tool = {"type": "function", "function": {"name": "f", "description": "", "parameters": parameters}}
+    found = rendered("{{ range .Tools }}{{ . }}{{ end }}{{ range .Messages }}{{ end }}", tools=[tool])
+    assert json.loads(found.text or "")["function"]["parameters"]["properties"]["x"] == nested
+
+
+def test_an_image_is_a_mark_with_its_number() -> None:
+    parts = [{"type": "text", "text": "a"}, IMAGE, IMAGE]
+    found = rendered("{{ range .Messages }}{{ .Content }}{{ end }}", {"role": "user", "content": parts})
+    assert found.text == "a\n\n[img-0]\n\n[img-1]"
+    assert "messages[0].content[1]: [img-0] stands in its place" in found.rewrites
+    remote = {"type": "image_url", "image_url": {"url": "https://example.org/x.png"}}
+    assert "data: URL" in rendered("{{ .Prompt }}", {"role": "user", "content": [remote]}).error.message
+    for url in (None, 5, {"url": None}, []):
+        body = {"role": "user", "content": [{"type": "image_url", "image_url": url}]}
+        assert rendered("{{ .Prompt }}", body).error.type == "RequestError"
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"reasoning_effort": "minimal"}, "true low"),
+        ({"reasoning_effort": "xhigh"}, "true max"),
+        ({"reasoning_effort": "none"}, "false "),
+        ({"think": True}, "true medium"),
+        ({"think": "max"}, "true max"),
+        ({"think": "much"}, None),
+        ({"reasoning_effort": "much"}, None),
+        ({"reasoning_effort": ["low"]}, None),
+    ],
+)
+def test_how_much_it_thinks(more: dict[str, Any], text: str | None) -> None:
+    found = rendered("{{ .Think }} {{ .ThinkLevel }}{{ range .Messages }}{{ end }}", **more)
+    assert found.text == text
+    assert (found.error is None) == (text is not None)
+
+
+def test_a_modelfiles_system_text_hangs_on_how_the_request_begins() -> None:
+    text = (
+        "FROM x\nSYSTEM own\nMESSAGE system before\nTEMPLATE {{ range .Messages }}[{{ .Role }}:{{ .Content }}]{{ end }}"
+    )
+    assert rendered(text).text == "[system:own\n\nbefore][user:Hi]"
+    assert rendered(text, {"role": "system", "content": "S"}, USER).text == "[system:before\n\nS][user:Hi]"
+    assert choose("# first\nREQUIRES 0.14\nFROM x\nTEMPLATE {{ .Prompt }}").template == "{{ .Prompt }}"

@@ -12,7 +12,14 @@ from workbench.conversation import Conversation
 from workbench.engines import Template, render
 
 # Per cent of all characters that may be unknown; the test prints what it counted.
-MOST = {"transformers": 0.0, "llama.cpp": 1.0, "llama.cpp-legacy": 1.0, "llama-cpp-python": 1.0, "llama-server": 1.0}
+MOST = {
+    "transformers": 0.0,
+    "llama.cpp": 1.0,
+    "llama.cpp-legacy": 1.0,
+    "llama-cpp-python": 1.0,
+    "llama-server": 1.0,
+    "ollama": 1.0,
+}
 STEP = 16  # each template meets one in sixteen of the conversations, each template others
 
 

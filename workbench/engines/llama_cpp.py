@@ -113,7 +113,7 @@ def told(found: Rendered, body: dict[str, Any], seen: dict[str, Any]) -> list[Sp
             placed += _of_message(span, parts, shift)
         else:
             placed.append(span)
-    return [_checked(span, (found.text or "")[span.start : span.end], body) for span in placed]
+    return [checked(span, (found.text or "")[span.start : span.end], body) for span in placed]
 
 
 def _of_message(span: Span, parts: dict[str, Parts] | None, shift: int | None) -> list[Span]:
@@ -126,7 +126,7 @@ def _of_message(span: Span, parts: dict[str, Parts] | None, shift: int | None) -
     return [span._replace(path=f"messages[{int(index[1]) + shift}]{rest}")] if index and shift else [span]
 
 
-def _checked(span: Span, text: str, body: dict[str, Any]) -> Span:
+def checked(span: Span, text: str, body: dict[str, Any]) -> Span:
     """A span that claims a verbatim text which the request does not have there claims it no longer."""
     if not span.verbatim or span.offset is None or span.origin not in ("message", "tool") or span.path is None:
         return span

@@ -10,21 +10,24 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from workbench.engines.base import Job
-from workbench.engines.limits import Sandbox
+from workbench.engines.limits import Reply, Sandbox
+from workbench.engines.llama_cpp import checked
 from workbench.engines.ollama_build import GO, HOW, module_path
 from workbench.engines.ollama_request import request_of
 from workbench.engines.replies import clock_note, clock_of, refused, rendered
 
 if TYPE_CHECKING:
     from workbench.progress import Cancel
-    from workbench.stages import Rendered
+    from workbench.stages import Rendered, Span
 
 FOLLOWS = "Ollama v0.33.2"
 ROLES = ("system", "user", "assistant")
 _GO = re.compile(
     r"\{\{-?\s*(?:[.$(]|\w+\s+[.$(\"`]|(?:if|range|with|else|end|define|block|template|json|currentDate|yesterdayDate|/\*)\b)"
 )
-_COMMAND = re.compile(r"^\s*(FROM|TEMPLATE|SYSTEM|MESSAGE|PARAMETER|ADAPTER|LICENSE|RENDERER|PARSER)\s+", re.IGNORECASE)
+_COMMAND = re.compile(
+    r"^\s*(FROM|TEMPLATE|SYSTEM|MESSAGE|PARAMETER|ADAPTER|LICENSE|RENDERER|PARSER|DRAFT|REQUIRES)\s+", re.IGNORECASE
+)
 
 
 @cache
@@ -58,15 +61,15 @@ class Ollama:
         if choice.template is None:
             return self._as_llama_cpp(job, choice.note, body, rewrites, cancel)
         clock = clock_of(job)
-        reply = sandbox().render(
-            {"template": choice.template, "clock": clock}, json.dumps(body).encode(), cancel=cancel
-        )
+        options = {"template": choice.template, "clock": clock, "track": job.track}
+        reply = sandbox().render(options, json.dumps(body).encode(), cancel=cancel)
         reply.plain["rewrites"] = [] if reply.text is None else rewrites
         notes = [choice.note] if choice.note else []
         if reply.plain.get("legacy"):
             notes.append("the template does not mention .Messages: it is executed once for each exchange")
         lost = _lost(job.conversation.data, reply.plain.get("names") or [])
-        return rendered(self, reply, job, [*notes, *lost, *clock_note(reply, job, clock)])
+        found = rendered(self, reply, job, [*notes, *lost, *clock_note(reply, job, clock)])
+        return _with_origins(found, reply, body, job, choice.template if choice.template == job.template.text else "")
 
     def _as_llama_cpp(
         self, job: Job, note: str, body: dict[str, Any], rewrites: list[str], cancel: Cancel | None
@@ -83,6 +86,7 @@ class Ollama:
         found = LlamaCpp().render(replace(job, conversation=Conversation.from_dict(asked)), cancel=cancel)
         return replace(
             found,
+            spans=tuple(_as_sent(span, found.text or "", body["messages"], job) for span in found.spans),
             engine=self.name,
             version=f"{self.version()}; {found.version}",
             rewrites=(*rewrites, *found.rewrites),
@@ -90,11 +94,35 @@ class Ollama:
         )
 
 
+def _with_origins(found: Rendered, reply: Reply, sent: dict[str, Any], job: Job, template: str) -> Rendered:
+    """`found` with the origins that the marks of a second run tell."""
+    from dataclasses import replace
+
+    from workbench.engines.ollama_origins import spans_of
+
+    marked = reply.tracked.get("marked")
+    if not marked or found.text is None:
+        return found
+    spans = spans_of(marked, found.text, sent, job.conversation.data, template)
+    return replace(found, spans=spans or found.spans)
+
+
+def _as_sent(span: Span, text: str, messages: list[Any], job: Job) -> Span:
+    """A span of a run on the request as Ollama read it, in terms of the request as it was sent."""
+    from workbench.engines.ollama_origins import sourced
+
+    if span.path is None:
+        return span
+    named = span._replace(path=sourced(span.path, messages))
+    return checked(named, text[span.start : span.end], job.conversation.data)
+
+
 def _openai(message: dict[str, Any]) -> dict[str, Any]:
     """A message of Ollama's in the shape of a chat-completions request, empty fields left out."""
     named = {"thinking": "reasoning_content", "tool_name": "name"}
     fields = {named.get(name, name): value for name, value in message.items() if name in ("role", "content") or value}
-    return {name: value for name, value in fields.items() if name != "images"}
+    fields = {name: value for name, value in fields.items() if name not in ("images", "from", "part")}
+    return fields | ({"content": ""} if message.get("images") else {})
 
 
 class Choice(NamedTuple):

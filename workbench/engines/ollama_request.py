@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import count
 from typing import Any
 
-EFFORTS = ("high", "medium", "low", "none")
+LEVELS = ("high", "medium", "low", "max")
+EFFORTS: dict[str, bool | str] = {
+    "none": False,
+    "minimal": "low",
+    **{level: level for level in LEVELS},
+    "xhigh": "max",
+    "ultra": "max",
+}
+_IMAGE = re.compile(r"data:(image/(jpeg|jpg|png|webp))?;base64,")
+_AUDIO = "input_audio"
 
 
 def request_of(
@@ -13,7 +24,8 @@ def request_of(
 ) -> tuple[dict[str, Any], list[str]]:
     """An OpenAI chat request as Ollama's /v1 endpoint hands it on, and what that changes, in words.
 
-    `system` and `before` (role and text of messages) are what a Modelfile adds.
+    `system` and `before` (role and text of messages) are what a Modelfile adds. A message of the request has its path
+    as `from`, and `part` where it is one part of a content.
 
     https://github.com/ollama/ollama/blob/b79067b0db7417f20108363bc22adb97f35c966a/openai/openai.go
     Errors: `ValueError` for what it refuses.
@@ -21,18 +33,37 @@ def request_of(
     rewrites: list[str] = []
     messages: list[dict[str, Any]] = []
     for index, message in enumerate(body["messages"]):
-        messages += _message(body["messages"], index, message, rewrites)
+        found = _message(body["messages"], index, message, rewrites)
+        messages += [{**one, "from": f"messages[{index}]"} for one in found]
+    added = [{"role": "system", "content": system}] if system and _begins_without_system(messages) else []
     if before:
         messages = [{"role": role, "content": content} for role, content in before] + messages
         rewrites.append("the Modelfile's messages stand before those of the request")
-    if system and (not messages or messages[0]["role"] != "system"):
-        messages.insert(0, {"role": "system", "content": system})
+    if added:
         rewrites.append("the Modelfile's system text is added")
+    messages = added + messages
+    _mark_images(messages, rewrites)
     unknown = [name for name in ("chat_template_kwargs", "documents") if body.get(name)]
     rewrites += [f"{name}: Ollama does not know it" for name in unknown]
     if body.get("add_generation_prompt") is False:
         rewrites.append("add_generation_prompt: Ollama does not know it and always asks for an answer")
     return {"messages": messages, "tools": body.get("tools"), "think": _think(body)}, rewrites
+
+
+def _begins_without_system(messages: list[dict[str, Any]]) -> bool:
+    return not messages or messages[0]["role"].lower() != "system"
+
+
+def _mark_images(messages: list[dict[str, Any]], rewrites: list[str]) -> None:
+    """Ollama writes a mark for each image (and sound), numbered through the request.
+
+    https://github.com/ollama/ollama/blob/b79067b0db7417f20108363bc22adb97f35c966a/server/prompt.go
+    """
+    numbers = count()
+    for message in messages:
+        if message.get("images"):
+            message["content"] = f"[img-{next(numbers)}]"
+            rewrites.append(f"{message['from']}.content[{message['part']}]: {message['content']} stands in its place")
 
 
 def _message(every: list[Any], index: int, message: dict[str, Any], rewrites: list[str]) -> list[dict[str, Any]]:
@@ -50,7 +81,7 @@ def _message(every: list[Any], index: int, message: dict[str, Any], rewrites: li
         return [{"role": role, "content": content, **more}]
     if isinstance(content, list):
         rewrites.append(f"{path}.content: each part becomes a message of its own; texts of one role are joined again")
-        found = [_part(role, part) for part in content]
+        found = [{**_part(role, part), "part": number} for number, part in enumerate(content)]
         if found and calls:
             found[-1] |= more
         elif reasoning:
@@ -77,8 +108,19 @@ def _part(role: str, part: Any) -> dict[str, Any]:
     if kind == "text" and isinstance(part.get("text"), str):
         return {"role": role, "content": part["text"]}
     if kind == "image_url":
+        _check_image(part["image_url"]["url"] if isinstance(part.get("image_url"), dict) else part.get("image_url"))
         return {"role": role, "content": "", "images": [""]}
-    raise ValueError(f"a content part of type {kind!r}: Ollama accepts text and image_url and refuses the request")
+    sound = part.get(_AUDIO) if kind == _AUDIO else None
+    if isinstance(sound, dict) and isinstance(sound.get("data"), str):
+        return {"role": role, "content": "", "images": [""]}
+    accepted = f"Ollama accepts text, image_url and {_AUDIO} and refuses the request"
+    raise ValueError(f"a content part of type {kind!r} that it cannot read: {accepted}")
+
+
+def _check_image(url: Any) -> None:
+    """Errors: `ValueError` for an image that Ollama does not take."""
+    if not isinstance(url, str) or not _IMAGE.match(url):
+        raise ValueError("an image that is no data: URL of a JPEG, PNG or WebP: Ollama refuses the request")
 
 
 def _calls(calls: Any, path: str) -> list[dict[str, Any]]:
@@ -116,12 +158,15 @@ def _called(messages: list[Any], call_id: str) -> str:
 
 def _think(body: dict[str, Any]) -> bool | str | None:
     """`think` as Ollama's own endpoint takes it, else from `reasoning_effort`. Errors: `ValueError`."""
-    if isinstance(body.get("think"), bool | str):
-        return body["think"]  # type: ignore[no-any-return]
+    think: bool | str | None = body.get("think")
+    if think is not None:
+        if not (isinstance(think, bool) or think in LEVELS):
+            raise ValueError(f"think is {think!r}: Ollama accepts true, false, {', '.join(LEVELS)}")
+        return think
     reasoning = body.get("reasoning")
     effort = reasoning.get("effort") if isinstance(reasoning, dict) else body.get("reasoning_effort")
     if not effort:
         return None
-    if effort not in EFFORTS:
+    if not isinstance(effort, str) or effort not in EFFORTS:
         raise ValueError(f"reasoning_effort is {effort!r}: Ollama accepts {', '.join(EFFORTS)}")
-    return False if effort == "none" else str(effort)
+    return EFFORTS[effort]

@@ -19,16 +19,19 @@ import (
 	"time"
 )
 
-// job is one render: `Think` is null, a boolean or a level; `Now` are seconds of the wall clock that templates see.
+// job is one render: `Think` is null, a boolean or a level; `Now` are seconds of the wall clock that templates see;
+// `Track` asks where the text comes from.
 type job struct {
 	Template string          `json:"template"`
 	Messages []message       `json:"messages"`
 	Tools    []tool          `json:"tools"`
 	Think    json.RawMessage `json:"think"`
 	Now      int64           `json:"now"`
+	Track    bool            `json:"track"`
 }
 
-// answer is the text, or the stage that failed (job, parse, execute, panic) with its error.
+// answer is the text, or the stage that failed (job, parse, execute, panic) with its error; `Marked` is the text with
+// the marks of `origins.go`, empty where it could not be told.
 type answer struct {
 	OK     bool     `json:"ok"`
 	Text   string   `json:"text"`
@@ -36,6 +39,7 @@ type answer struct {
 	Error  string   `json:"error,omitempty"`
 	Names  []string `json:"names"`
 	Legacy bool     `json:"legacy"`
+	Marked string   `json:"marked,omitempty"`
 }
 
 func main() {
@@ -68,19 +72,61 @@ func render(j *job) (result answer) {
 	if !modern && !slices.Contains(names, "response") {
 		parsed.Tree.Root.Nodes = append(parsed.Tree.Root.Nodes, responseNode())
 	}
-	var text string
-	think := thinkOf(j.Think)
-	system, messages := collated(j.Messages)
-	if modern {
-		values := map[string]any{"System": system, "Messages": shown(messages), "Tools": shownTools(j.Tools), "Response": ""}
-		text, err = execute(parsed, think.with(values))
-	} else {
-		text, err = turnByTurn(parsed, messages, think)
+	for i := range j.Messages {
+		j.Messages[i].from = []int{i}
 	}
+	system, messages := collated(j.Messages)
+	run := execution{modern: modern, system: system, messages: messages, tools: shownTools(j.Tools), think: thinkOf(j.Think)}
+	text, err := run.of(parsed)
 	if err != nil {
 		return answer{Stage: "execute", Error: err.Error(), Names: names, Legacy: !modern}
 	}
-	return answer{OK: true, Text: text, Names: names, Legacy: !modern}
+	result = answer{OK: true, Text: text, Names: names, Legacy: !modern}
+	if j.Track && !strings.ContainsAny(text, open+shut) {
+		result.Marked = run.traced(parsed)
+	}
+	return result
+}
+
+// execution is what a template is handed; `trace` where each part of the text is told.
+type execution struct {
+	modern   bool
+	system   string
+	messages []*message
+	tools    tools
+	think    thinking
+	trace    *tracer
+}
+
+// of is the text that a template writes.
+func (e *execution) of(parsed *template.Template) (string, error) {
+	if !e.modern {
+		return e.turnByTurn(parsed)
+	}
+	messages := shown(e.messages)
+	if e.trace != nil {
+		e.trace.knowMessages(messages, e.messages)
+		e.trace.knowTools(e.tools)
+		e.trace.names = map[string]string{"System": contents(systemsOf(e.messages)), "Messages": "messages", "Tools": "tools"}
+	}
+	values := root{"System": e.system, "Messages": messages, "Tools": e.tools, "Response": ""}
+	return execute(parsed, e.think.with(values))
+}
+
+// traced is the text with marks, empty where a run with them fails.
+func (e *execution) traced(parsed *template.Template) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = ""
+		}
+	}()
+	again := *e
+	again.trace = newTracer()
+	text, err := again.of(again.trace.marked(parsed))
+	if err != nil {
+		return ""
+	}
+	return text
 }
 
 // thinking is what `.Think`, `.ThinkLevel` and `.IsThinkSet` tell.
@@ -95,19 +141,19 @@ func thinkOf(raw json.RawMessage) thinking {
 		return thinking{}
 	}
 	if json.Unmarshal(raw, &on) == nil {
-		return thinking{on: on, set: true}
+		return thinking{on: on, set: true, level: map[bool]string{true: "medium"}[on]}
 	}
 	var level string
 	_ = json.Unmarshal(raw, &level)
 	return thinking{on: true, set: true, level: level}
 }
 
-func (t thinking) with(values map[string]any) map[string]any {
+func (t thinking) with(values root) root {
 	values["Think"], values["ThinkLevel"], values["IsThinkSet"] = t.on, t.level, t.set
 	return values
 }
 
-func execute(t *template.Template, values map[string]any) (string, error) {
+func execute(t *template.Template, values root) (string, error) {
 	var out bytes.Buffer
 	err := t.Execute(&out, values)
 	return out.String(), err
@@ -133,15 +179,20 @@ func asJSON(value any) string {
 
 // turnByTurn executes a template that knows `.System`, `.Prompt` and `.Response` only: once for each exchange, and
 // for the last one only up to where the response stands.
-func turnByTurn(t *template.Template, messages []*message, think thinking) (string, error) {
+func (e *execution) turnByTurn(t *template.Template) (string, error) {
 	var out strings.Builder
 	var system, prompt, response string
+	names := map[string]string{}
 	turn := func(t *template.Template) error {
-		text, err := execute(t, think.with(map[string]any{"System": system, "Prompt": prompt, "Response": response}))
+		if e.trace != nil {
+			e.trace.names = names
+		}
+		text, err := execute(t, e.think.with(root{"System": system, "Prompt": prompt, "Response": response}))
 		out.WriteString(text)
+		names = map[string]string{}
 		return err
 	}
-	for _, m := range messages {
+	for _, m := range e.messages {
 		ends := m.Role == "system" && (prompt != "" || response != "") || m.Role == "user" && response != ""
 		if ends {
 			if err := turn(t); err != nil {
@@ -151,22 +202,25 @@ func turnByTurn(t *template.Template, messages []*message, think thinking) (stri
 		}
 		switch m.Role {
 		case "system":
-			system = m.Content
+			system, names["System"] = m.Content, contents(m.from)
 		case "user":
-			prompt = m.Content
+			prompt, names["Prompt"] = m.Content, contents(m.from)
 		case "assistant":
-			response = m.Content
+			response, names["Response"] = m.Content, contents(m.from)
 		}
 	}
 	cut := cutter{}
-	root, ok := cut.node(t.Tree.Root.Copy()).(*parse.ListNode)
+	left, ok := cut.node(t.Tree.Root.Copy()).(*parse.ListNode)
 	if !ok {
 		return "", errors.New("nothing of the template is left before the response")
 	}
 	// A fresh template, as Ollama makes one: without functions, options and named parts.
-	last, err := template.New("").AddParseTree("", &parse.Tree{Root: root})
+	last, err := template.New("").AddParseTree("", &parse.Tree{Root: left})
 	if err != nil {
 		return "", err
+	}
+	if e.trace != nil {
+		last.Funcs(template.FuncMap{from: e.trace.pathOf})
 	}
 	if err := turn(last); err != nil {
 		return "", err
@@ -232,6 +286,7 @@ func collated(messages []message) (string, []*message) {
 		}
 		if last := len(merged) - 1; last >= 0 && m.Role != "tool" && merged[last].Role == m.Role {
 			merged[last].Content += "\n\n" + m.Content
+			merged[last].from = append(merged[last].from, i)
 			continue
 		}
 		merged = append(merged, m)

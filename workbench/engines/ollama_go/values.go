@@ -18,6 +18,7 @@ type message struct {
 	ToolCalls  []toolCall `json:"tool_calls,omitempty"`
 	ToolName   string     `json:"tool_name,omitempty"`
 	ToolCallID string     `json:"tool_call_id,omitempty"`
+	from       []int      // which of the request's messages it was made of
 }
 
 func (m *message) UnmarshalJSON(data []byte) error {
@@ -71,6 +72,8 @@ type tool struct {
 	} `json:"function"`
 }
 
+func (t tool) String() string { return asJSON(t) }
+
 type property struct {
 	AnyOf       []property `json:"anyOf,omitempty"`
 	Type        oneOrMore  `json:"type,omitempty"`
@@ -78,6 +81,7 @@ type property struct {
 	Description string     `json:"description,omitempty"`
 	Enum        []any      `json:"enum,omitempty"`
 	Properties  *ordered   `json:"properties,omitempty"`
+	Required    []string   `json:"required,omitempty"`
 }
 
 // oneOrMore is the type of a property: a text, or a list of them.
