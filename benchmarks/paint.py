@@ -1,10 +1,11 @@
 """Time from a template edit, or a step, to paint, at 8,000 tokens and without the model.
 
-Twice: with the demo model's own short template, and with one of 20,000 characters. Measured in a real JupyterLab
-in headless Chromium: the template's editor gets another text, and the clock runs until the second frame after the
-tokens were drawn. In the kernel the clock runs from the page's message to the tokens' message back: rendering,
-origins, tokenising, alignment, payload. As a yardstick the same kernel renders the same template with plain jinja2
-and tokenises the text, nothing else, in the same run. Then the long template is stepped through on the same
+Twice: with the demo model's own short template, and with one of 20,000 characters that is as dense as long published
+ones are (68 nodes of jinja2's tree a thousand characters, the median of 19 with more than 8,000). Measured in a real
+JupyterLab in headless Chromium: the template's editor gets another text, and the clock runs until the second frame
+after the tokens were drawn. In the kernel the clock runs from the page's message to the tokens' message back:
+rendering, origins, tokenising, alignment, payload. As a yardstick the same kernel renders the same template with plain
+jinja2 and tokenises the text, nothing else, in the same run. Then the long template is stepped through on the same
 conversation, from the arrow key to the second frame behind it.
 """
 
@@ -40,8 +41,12 @@ roles = ("user", "assistant")
 messages = [{"role": roles[i % 2], "content": say.format(i=i) * 3} for i in range(93)]
 explorer = explore(request=messages).change(until="tokens")
 explorer.wait(60)
-effort = "{%- if effort is defined and effort == 'level NN' %}{{- 'Take NN steps before you answer. ' }}{%- endif %}\\n"
-efforts = "".join(effort.replace("NN", str(n)) for n in range(190))
+effort = (
+    "{%- if effort is defined and effort == 'level NN' %}"
+    "{{- 'Take NN steps before you answer, and write each of them down as a line. ' }}"
+    "{%- endif %}\\n"
+)
+efforts = "".join(effort.replace("NN", str(n)) for n in range(140))
 long_template = efforts + template_text(explorer.choices)
 assert len(long_template) >= least, len(long_template)
 """

@@ -212,12 +212,27 @@ TYPED_AT_ONCE = """(box, text) => { for (const one of text) {
 } }"""
 
 
-def test_edits_go_out_once_typing_pauses(shown):
+def test_an_edit_goes_out_at_once_and_those_that_follow_fast_as_one(shown):
     tell(shown, "controls", options={}, placeholders={}, errors={}, values={"request_text": "{}", "template_text": "x"})
     shown.locator("[data-edit=template_text]").click()
     shown.get_by_label("Chat template").evaluate(TYPED_AT_ONCE, "abc")
     shown.wait_for_timeout(100)
-    assert [sent["changes"]["template_text"] for sent in messages_sent(shown, "change")] == ["xabc"]
+    assert [sent["changes"]["template_text"] for sent in messages_sent(shown, "change")] == ["xa", "xabc"]
+
+
+@pytest.mark.parametrize("then", ["tokens", "end"])
+def test_a_stage_that_another_follows_at_once_is_drawn_with_it(shown, then):
+    stages = examples.stages("Another?", "Yes.")
+    rendered = of_stage("rendered", stages["rendered"])
+    told = {"facts": rendered.facts, "arrays": [list(pair) for pair in rendered.arrays]}
+    tell(shown, "begin", stamp=7)
+    tell(shown, "stage", rendered.buffers, stamp=7, name="rendered", soon=True, **told)
+    assert "Another?" not in shown.locator(".wb-pane-rendered").inner_text()
+    if then == "tokens":
+        tell(shown, "stage", stamp=7, name="tokens", empty=True)
+    else:
+        tell(shown, "end", stamp=7, elapsed=[], trouble="")
+    assert "Another?" in shown.locator(".wb-pane-rendered").inner_text()
 
 
 def test_what_is_being_typed_is_never_overwritten(shown):

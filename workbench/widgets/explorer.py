@@ -237,19 +237,20 @@ class TraceExplorer(Live[Trace | None]):
         if name == "rendered" and self._previous is not None:
             self._held = value  # its tokens follow at once: the page draws both together, not twice
             return
-        self._show_held(stamp)
+        self._show_held(stamp, soon=name == "tokens")
         self._show_stage(stamp, name, value)
         if name == "tokens" and stamp == self._stamp:
             self._tell_controls(self.choices, {})  # behind what the user waits for; a text that has tokens has no error
         if name == "scores":
             self._draw_chart()
 
-    def _show_held(self, stamp: int) -> None:
+    def _show_held(self, stamp: int, *, soon: bool = False) -> None:
         held, self._held = self._held, None
         if held is not None:
-            self._show_stage(stamp, "rendered", held)
+            self._show_stage(stamp, "rendered", held, soon=soon)
 
-    def _show_stage(self, stamp: int, name: str, value: Any) -> None:
+    def _show_stage(self, stamp: int, name: str, value: Any, *, soon: bool = False) -> None:
+        """Tell the page about one stage; `soon`: another follows at once, and both are drawn together."""
         with self._lock:
             if stamp != self._stamp:
                 return
@@ -266,7 +267,8 @@ class TraceExplorer(Live[Trace | None]):
         sent = of_stage(name, value)
         if name == "rendered":
             sent.facts["notes"] += self._missing(value)
-        self.panes.tell("stage", sent.buffers, stamp=stamp, name=name, facts=sent.facts, arrays=sent.arrays)
+        told = {"stamp": stamp, "name": name, "soon": soon}
+        self.panes.tell("stage", sent.buffers, **told, facts=sent.facts, arrays=sent.arrays)
 
     def _missing(self, value: Rendered) -> list[str]:
         """What of the request that is shown is not in the prompt, in words."""

@@ -4,7 +4,7 @@ const SAMPLING = [
   ["temperature", "temperature", 0, 0.1], ["top_k", "top-k", 0, 1], ["top_p", "top-p", 0, 0.05], ["min_p", "min-p", 0, 0.01],
   ["repeat_penalty", "repeat penalty", 0, 0.05], ["max_tokens", "max tokens", 0, 1], ["seed", "seed", 0, 1],
 ];
-const WAIT_MS = 5;
+const WAIT_MS = 20;
 
 class Controls {
   // `change(part)` gets what the user changed, as {name: value}.
@@ -13,6 +13,7 @@ class Controls {
     this.fields = {};
     this.errors = {};
     this.timers = {};
+    this.sentAt = {};
     this.listed = {};
     this.code = {};
     this.el = h("div", { class: "wb-controls" }, this.sources(), this.editors(), this.switches());
@@ -53,10 +54,16 @@ class Controls {
     return field;
   }
 
-  // Edits go out after a short pause; a newer one replaces an older one that waits.
+  // An edit goes out at once, before the page is drawn; one that follows soon waits, and a newer one takes its place.
   edited(name, value) {
     clearTimeout(this.timers[name]);
-    this.timers[name] = setTimeout(() => this.change({ [name]: value }), WAIT_MS);
+    const wait = (this.sentAt[name] ?? -WAIT_MS) + WAIT_MS - performance.now();
+    const send = () => {
+      this.sentAt[name] = performance.now();
+      this.change({ [name]: value });
+    };
+    if (wait <= 0) send();
+    else this.timers[name] = setTimeout(send, wait);
   }
 
   select(name, words) {

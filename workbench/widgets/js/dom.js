@@ -23,23 +23,34 @@ class Chunks {
     this.box = box;
     this.fill = fill;
     this.chunks = [];
+    [this.top, this.width, this.height] = [0, 0, 0]; // known without asking: to ask in the middle of changes costs a layout
     this.watch = new IntersectionObserver((seen) => seen.forEach((e) => this.near(e)), { root: box, rootMargin: "500px 0px" });
+    this.sized = new ResizeObserver(() => ([this.width, this.height] = [box.clientWidth, box.clientHeight]));
+    this.sized.observe(box);
+    box.addEventListener("scroll", () => (this.top = box.scrollTop), { passive: true });
   }
 
   // `chunks`: objects with `weight` (characters or so, for a first guess of their height).
   show(chunks) {
-    const top = this.box.scrollTop;
+    const top = this.top;
     this.watch.disconnect();
     this.chunks = chunks;
-    const perLine = Math.max(20, (this.box.clientWidth - 24) / 8);
+    if (!this.width) [this.width, this.height] = [this.box.clientWidth, this.box.clientHeight];
+    const perLine = Math.max(20, (this.width - 24) / 8);
+    let above = 0;
     for (const chunk of chunks) {
+      const guess = Math.max(1, chunk.weight / perLine) * 23;
       chunk.el = h("div", { class: "wb-chunk" });
       chunk.el.chunk = chunk;
-      chunk.el.style.minHeight = px(Math.max(1, chunk.weight / perLine) * 23);
+      chunk.el.style.minHeight = px(guess);
+      if (above <= top + (this.height || 300) && above + guess >= top) this.draw(chunk);
+      above += guess;
     }
     this.box.replaceChildren(...chunks.map((chunk) => chunk.el));
-    this.box.scrollTop = top;
-    this.drawVisible();
+    if (top) {
+      this.box.scrollTop = top;
+      this.drawVisible();
+    }
     chunks.forEach((chunk) => this.watch.observe(chunk.el));
   }
 
@@ -51,9 +62,9 @@ class Chunks {
     }
   }
 
-  near({ isIntersecting, target }) {
+  near({ isIntersecting, target, boundingClientRect }) {
     if (isIntersecting) this.draw(target.chunk);
-    else if (target.chunk.drawn) this.drop(target.chunk);
+    else if (target.chunk.drawn) this.drop(target.chunk, boundingClientRect.height);
   }
 
   draw(chunk) {
@@ -63,9 +74,9 @@ class Chunks {
     chunk.el.style.minHeight = "";
   }
 
-  drop(chunk) {
+  drop(chunk, height) {
     chunk.drawn = false;
-    chunk.el.style.minHeight = px(chunk.el.offsetHeight);
+    chunk.el.style.minHeight = px(height);
     chunk.el.replaceChildren();
   }
 
@@ -83,10 +94,12 @@ class Chunks {
     const [a, b] = [el.getBoundingClientRect(), this.box.getBoundingClientRect()];
     if (a.top < b.top + 4) this.box.scrollTop += a.top - b.top - 40;
     else if (a.bottom > b.bottom - 4) this.box.scrollTop += a.bottom - b.bottom + 40;
+    this.top = this.box.scrollTop;
   }
 
   close() {
     this.watch.disconnect();
+    this.sized.disconnect();
   }
 }
 

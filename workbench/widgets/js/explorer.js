@@ -132,13 +132,19 @@ class Explorer {
 
   onBegin({ stamp }) {
     this.stamp = stamp;
-    this.panes.forEach((pane) => pane.el.classList.toggle("wb-waits", pane.name !== "messages"));
+    this.late = new Set(this.panes.filter((pane) => pane.name !== "messages"));
     this.onTrouble({ text: "" });
     this.root.dataset.busy = "true";
     clearTimeout(this.patience);
-    this.patience = setTimeout(() => (this.busy.hidden = false), 400);
+    this.patience = setTimeout(() => this.patient(), 400);
     this.doing.textContent = "";
     this.bar.removeAttribute("value");
+  }
+
+  // What is not there yet is dimmed only when it takes long: each change of style costs a frame of typing.
+  patient() {
+    this.busy.hidden = false;
+    this.late.forEach((pane) => pane.el.classList.add("wb-waits"));
   }
 
   onStage(message, buffers) {
@@ -146,10 +152,20 @@ class Explorer {
     const { name } = message;
     this.stages[name] = message.empty ? undefined : decode(message, buffers);
     if (name === "scores" && this.stages.scores) this.stages.scores.of = this.stages.tokens;
-    const pane = this.panes.find((one) => one.name === name);
-    pane.show(this.stages);
-    this.here(name, message.stamp);
-    if (["messages", "rendered", "tokens", "generation"].includes(name)) this.reselect();
+    if (message.soon) this.undrawn = message; // the next stage is on its way: both are drawn at once, in one frame
+    else this.drawStage(message);
+  }
+
+  drawStage(message) {
+    const first = this.undrawn;
+    this.undrawn = undefined;
+    for (const one of [first, message]) {
+      if (!one || one.stamp < this.stamp) continue;
+      const { name, stamp } = one;
+      this.panes.find((pane) => pane.name === name).show(this.stages);
+      this.here(name, stamp);
+      if (["messages", "rendered", "tokens", "generation"].includes(name)) this.reselect();
+    }
   }
 
   onKeep({ stamp, name }) {
@@ -157,7 +173,9 @@ class Explorer {
   }
 
   here(name, stamp) {
-    this.panes.find((pane) => pane.name === name).el.classList.remove("wb-waits");
+    const pane = this.panes.find((one) => one.name === name);
+    this.late?.delete(pane);
+    pane.el.classList.remove("wb-waits");
     this.root.dataset[name] = stamp;
   }
 
@@ -174,6 +192,7 @@ class Explorer {
 
   onEnd({ stamp, elapsed, trouble }) {
     if (stamp < this.stamp) return;
+    this.drawStage();
     clearTimeout(this.patience);
     this.busy.hidden = true;
     this.panes.forEach((pane) => pane.el.classList.remove("wb-waits"));

@@ -20,6 +20,11 @@ class Pane {
     this.legend.replaceChildren(...items.map(([kind, words]) => h("span", { class: `wb-key ${kind}`, text: words })));
   }
 
+  // `el` as all that the body holds. What stands there stays: put there anew it would lose its focus and its place.
+  place(el) {
+    if (this.body.childNodes.length !== 1 || this.body.firstChild !== el) this.body.replaceChildren(el);
+  }
+
   empty(words) {
     this.aside.textContent = "";
     this.remark([]);
@@ -212,7 +217,7 @@ class TokensPane extends Pane {
 
   show({ tokens, rendered }) {
     if (!tokens) return this.empty("no tokens");
-    this.body.replaceChildren(this.strip.box);
+    this.place(this.strip.box);
     this.aside.textContent = count(tokens.ids.length);
     this.remark([...tokens.added.map(({ index, by }) => ["note", `token ${index} was added by ${by}`]), ...tokens.notes.map((t) => ["note", t])]);
     const kinds = TYPES.filter((_, k) => k > 0 && tokens.types.includes(k));
@@ -239,7 +244,7 @@ class ScoresPane extends Pane {
   show({ scores }) {
     if (!scores?.of) return this.empty("no scores");
     const tokens = scores.of; // those that were scored: newer ones may be on screen already
-    this.body.replaceChildren(this.strip.box);
+    this.place(this.strip.box);
     this.aside.textContent = scores.mean === null ? "" : `mean ${scores.mean.toFixed(2)} nats a token`;
     this.remark([]);
     this.key(probabilityKey());
@@ -263,7 +268,7 @@ class AnswerPane extends Pane {
 
   show({ generation }) {
     if (!generation) return this.empty("no answer");
-    this.body.replaceChildren(this.strip.box);
+    this.place(this.strip.box);
     this.aside.textContent = `${count(generation.ids.length)} tokens`;
     this.remark([[generation.stop_reason === "end-of-generation" ? "plain" : "note", `stopped: ${generation.stopped}`]]);
     this.key(probabilityKey());
