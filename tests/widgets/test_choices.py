@@ -91,6 +91,30 @@ def test_typing_a_template_makes_it_count_and_the_models_own_does_not_lose_it():
     assert sources.applied(own, {"template": "text"}).setup().template.source == "text:{{ 1 }}"
 
 
+def test_a_template_that_was_typed_can_be_had_again_after_another_one_is_edited():
+    sources = Sources()
+    first = sources.applied(Choices(model="m.gguf"), {"template_text": "{{ 1 }}"})
+    other = sources.applied(sources.applied(first, {"template": "format:chatml"}), {"template_text": "{{ 2 }}"})
+    other = sources.applied(other, {"template_text": "{{ 22 }}"})  # more typing in the same text is no other one
+    offered = {words: value for value, words in sources.options(other)["template"] if "before" in words}
+    assert list(offered) == ["edited here before, 1"]
+    again = sources.applied(other, {"template": offered["edited here before, 1"]})
+    assert (again.template, again.template_text) == ("text", "{{ 1 }}")
+    offered = {words: value for value, words in sources.options(again)["template"] if "before" in words}
+    back = sources.applied(again, {"template": offered["edited here before, 2"]})
+    assert back.setup().template.source == "text:{{ 22 }}"
+
+
+def test_a_request_that_was_typed_can_be_had_again_after_a_sample_is_edited():
+    sources = Sources(requests={"hello": HELLO})
+    own = sources.applied(Choices(), {"request_text": "{ mine"})
+    sample = sources.applied(own, {"request": "hello"})
+    edited = sources.applied(sample, {"request_text": HELLO + " "})
+    assert sources.applied(edited, {"request": ""}).request_text == HELLO + " "
+    name = next(value for value, _ in sources.options(edited)["request"] if "before" in value)
+    assert sources.applied(edited, {"request": name}).request_text == "{ mine"
+
+
 def test_a_typed_path_replaces_the_list():
     assert Sources().applied(Choices(model="m.gguf"), {"model_path": " /x.gguf "}).setup().model == "/x.gguf"
 

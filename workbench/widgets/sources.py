@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,23 +22,34 @@ from workbench.widgets.choices import FORMAT, VARIANT, Choices, named_templates,
 
 BY_NAME = ("transformers", "llama.cpp", "llama-server")  # engines that take a template called tool_use for tools
 FIRST_REQUEST = "hello"
+BEFORE = "before:"
 LEAST_REQUEST = '{"messages": [{"role": "user", "content": "Hello"}]}'
 
 
 @dataclass
 class Sources:
-    """`models`: paths; `requests`: names with their JSON text; `typed`: the request as the user last typed it."""
+    """`models`: paths; `requests`: names with their JSON text; `typed`: the request as the user last typed it.
+
+    `before`: templates that were typed before the one that is edited now, by their number.
+    """
 
     models: tuple[str, ...] = ()
     requests: dict[str, str] = field(default_factory=dict)
     typed: str = ""
+    before: dict[str, str] = field(default_factory=dict)
 
     def options(self, choices: Choices) -> dict[str, list[tuple[str, str]]]:
         """The lists of the controls: value and words of each entry; the templates are those of the chosen model."""
         return {
             "model": [*((path, Path(path).name) for path in self.models), ("", "another file…")],
             "request": [*((name, name) for name in self.requests), ("", "your own")],
-            "template": [*_own(choices), ("file", "a file"), ("text", "edited here"), *_formats()],
+            "template": [
+                *_own(choices),
+                ("file", "a file"),
+                ("text", "edited here"),
+                *self._typed_before(),
+                *_formats(),
+            ],
             "engine": _engines(),
             "add_special": [("auto", "as llama-server does"), ("add", "always add"), ("leave", "never add")],
             "until": [("tokens", "tokens"), ("scores", "scores"), ("parsed", "the answer")],
@@ -47,16 +59,33 @@ class Sources:
         """`choices` with what the user did. What is typed in an editor counts from then on; nothing typed is lost."""
         after = choices.changed(changes)
         if "request_text" in changes:
+            if choices.request:  # what was typed before is another request
+                self._keep(self.requests, "your own, before, {}", self.typed, after.request_text)
             self.typed = after.request_text
             after = replace(after, request="")
         elif "request" in changes:
             text = self.requests.get(after.request) if after.request else self.typed
             after = replace(after, request_text=text or choices.request_text)
         if "template_text" in changes:
+            if choices.template != "text":
+                self._keep(self.before, BEFORE + "{}", choices.template_text, after.template_text)
             after = replace(after, template="text")
+        elif after.template in self.before:
+            self._keep(self.before, BEFORE + "{}", choices.template_text, self.before[after.template])
+            after = replace(after, template="text", template_text=self.before[after.template])
         elif after.template == "text" and not after.template_text:
             after = replace(after, template_text=template_text(choices))
         return replace(after, model="") if "model_path" in changes else after
+
+    def _typed_before(self) -> list[tuple[str, str]]:
+        return [(name, f"edited here before, {name.removeprefix(BEFORE)}") for name in self.before]
+
+    @staticmethod
+    def _keep(kept: dict[str, str], name: str, typed: str, now: str) -> None:
+        """Keep a text that was typed where another takes its place."""
+        if typed and typed != now and typed not in kept.values():
+            number = next(n for n in count(1) if name.format(n) not in kept)
+            kept[name.format(number)] = typed
 
 
 def template_text(choices: Choices) -> str:
