@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -34,7 +35,7 @@ class Arrays:
         if type(self) is not type(other):
             return False
         return all(same_array(getattr(self, name), getattr(other, name)) for name in self.ARRAYS) and all(
-            getattr(self, name) == getattr(other, name) for name in _plain_names(self)
+            _same(getattr(self, name), getattr(other, name)) for name in _plain_names(self)
         )
 
     def __hash__(self) -> int:
@@ -48,6 +49,11 @@ class Arrays:
     def arrays_of(cls, data: dict[str, Any]) -> dict[str, Any]:
         """The inverse of `array_lists`, from the same dict; None stands for NaN."""
         return {name: np.array(data[name], dtype=dtype) for name, dtype in cls.ARRAYS.items()}
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equal, or both NaN, as in the arrays."""
+    return bool(a == b) or (isinstance(a, float) and isinstance(b, float) and math.isnan(a) and math.isnan(b))
 
 
 def _plain_names(value: Arrays) -> list[str]:

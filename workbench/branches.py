@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from workbench.runtime.host import Host
 from workbench.setup import Setup
 from workbench.stages import Generation, Step, Tokens, show_bytes
 from workbench.trace import Trace, trace
+from workbench.values import clip
 
 if TYPE_CHECKING:
     from workbench.conversation import Conversation
@@ -38,17 +40,18 @@ def branch(
     new is evaluated. The samplers see prompt and answer so far (a repeat penalty counts them); a seed begins
     anew at the branch. `max_tokens` counts the whole answer.
 
-    Errors: `BadRequest` for a step outside the answer or an unknown id, `CannotRun` for a request that gets no
-    answer, those of `trace()` and of every call of a `Host`.
+    Errors: `BadRequest` for a step outside the answer, an unknown id or what is no number, `CannotRun` for a request
+    that gets no answer, those of `trace()` and of every call of a `Host`.
     """
     setup = setup if isinstance(setup, Setup) else Setup(model=str(setup))
+    step, token = _whole("step", step), _whole("token", token)
     with contextlib.ExitStack() as stack:
         running = host or stack.enter_context(Host(setup))
         running.use(setup)
         so_far = _branches(given, setup, running, progress, cancel)
         old = _step(so_far.base, step)
-        ids = [*so_far.tokens.ids.tolist(), *so_far.base.ids[:step], int(token)]
-        piece = running.pieces([int(token)])[int(token)]
+        ids = [*so_far.tokens.ids.tolist(), *so_far.base.ids[:step], token]
+        piece = running.pieces([token])[token]
         sampling = so_far.base.sampling.value()
         if sampling["max_tokens"] >= 0:
             sampling["max_tokens"] = max(0, sampling["max_tokens"] - step - 1)
@@ -58,7 +61,7 @@ def branch(
                 "accepted are answers without one",
                 "leave out sampling.grammar",
             )
-        if running.entries(cancel=cancel).ends[int(token)]:
+        if running.entries(cancel=cancel).ends[token]:
             detail = f"the branch begins with {show_bytes(piece)} (id {token}), which ends an answer"
             written = Generation((), "end-of-generation", detail, "", so_far.base.sampling)
             evaluated: int | None = 0
@@ -67,10 +70,19 @@ def branch(
             # Every written token but the last was evaluated too; what a cancelled call evaluated is not told.
             evaluated = running.evaluated - max(0, len(written) - 1) if written.stop_reason != "cancelled" else None
     shared = b"".join(one.piece for one in so_far.base.steps[:step])
-    known = dict(zip(old.top_ids, enumerate(old.top_logprobs, 1), strict=True)).get(int(token))
+    known = dict(zip(old.top_ids, enumerate(old.top_logprobs, 1), strict=True)).get(token)
     rank, logprob = known if known is not None else (None, None)
-    new = Branch(step, int(token), piece, shared, written, evaluated, logprob, rank)
+    new = Branch(step, token, piece, shared, written, evaluated, logprob, rank)
     return replace(so_far, branches=(*so_far.branches, new))
+
+
+def _whole(name: str, number: int) -> int:
+    try:
+        return operator.index(number)
+    except TypeError as error:
+        raise BadRequest(
+            f"{name} is {clip(repr(number), 80)}", "accepted is a whole number", "Host.tokenize tells a text's ids"
+        ) from error
 
 
 def _branches(given: Given, setup: Setup, host: Host, progress: Progress | None, cancel: Cancel | None) -> Branches:

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from workbench.errors import BadFile, BadRequest
 from workbench.values import FrozenJSON, Value, clip
@@ -110,6 +110,11 @@ class Conversation(Value):
             return cls.from_dict({"messages": request})
         if isinstance(request, dict):
             return cls.from_dict(request)
+        if not isinstance(request, str | Path):
+            raise BadRequest(
+                f"the request is of the type {type(request).__name__}",
+                "accepted are a body, a list of messages, or a file's path",
+            )
         return cls.from_file(request)
 
     @cached_property
@@ -183,26 +188,28 @@ class Conversation(Value):
 def read_text(path: Path, what: str) -> str:
     """A file's text as UTF-8. Errors: `BadFile` that names `what` was expected."""
     try:
-        with path.open("rb") as file:  # a device may never end
-            content = file.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise BadFile(
-                f"{path} is longer than {MOST_BYTES >> 20} MiB",
-                f"expected {what}",
-                "name a shorter file, or a part of it",
-            )
-        return content.decode("utf-8-sig")
+        with path.open("rb") as file:
+            return text_of(file, str(path), what)
     except FileNotFoundError as error:
         raise BadFile(f"no file at {path}", f"expected {what}", "check the path") from error
     except IsADirectoryError as error:
         raise BadFile(f"{path} is a directory", f"expected a file with {what}", "name a file in it") from error
-    except UnicodeDecodeError as error:
-        raise BadFile(
-            f"{path} is not UTF-8 text (byte {error.start})", f"expected {what} as UTF-8", "convert the file"
-        ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BadFile(f"{path} cannot be read: {reason}", f"expected {what}", "check the path") from error
+
+
+def text_of(file: BinaryIO, name: str, what: str) -> str:
+    """The text of an open file, which may never end. Errors: `BadFile` that names `what` was expected; `OSError`."""
+    content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise BadFile(f"{name} is longer than {MOST_BYTES >> 20} MiB", f"expected {what}", "give less, or a part of it")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadFile(
+            f"{name} is not UTF-8 text (byte {error.start})", f"expected {what} as UTF-8", "convert it"
+        ) from error
 
 
 def _check_body(body: Any, where: str) -> None:

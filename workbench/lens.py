@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from workbench.prompt import Prompt, prompt_of
 from workbench.runtime.host import Host
 from workbench.runtime.protocol import unpack_arrays
 from workbench.setup import Setup
+from workbench.values import clip
 
 if TYPE_CHECKING:
     from workbench.progress import Cancel, Progress
@@ -57,11 +59,13 @@ def lens(
 
 
 def _positions(positions: Sequence[int] | None, n: int) -> list[int]:
-    asked = [int(i) for i in positions] if positions is not None else [-1]
+    accepted = f"accepted are some from 0 to {n - 1}, or from the end -1 to -{n}"
+    try:
+        asked = [operator.index(i) for i in positions] if positions is not None else [-1]
+    except TypeError as error:
+        raise BadRequest(f"positions are {clip(repr(positions), 80)}", f"{accepted}, in a list") from error
     if not asked or any(not -n <= i < n for i in asked):
-        raise BadRequest(
-            f"positions are {asked[:8]}", f"accepted are some from 0 to {n - 1}, or from the end -1 to -{n}"
-        )
+        raise BadRequest(f"positions are {asked[:8]}", accepted)
     wanted = sorted({i % n for i in asked})
     if len(wanted) > MOST_POSITIONS:
         raise BadRequest(f"{len(wanted):,} positions are asked for", f"accepted are up to {MOST_POSITIONS} at once")

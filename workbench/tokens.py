@@ -245,6 +245,10 @@ def _texts(texts: str | Path | Mapping[str, str] | None) -> list[tuple[str, str,
         with texts.open("rb") as file:
             mark = "\ufeff" if file.read(3) == "\ufeff".encode() else ""  # which read_text takes off
         return [("", texts.name, mark + text)]
+    if not isinstance(texts, Mapping):
+        raise BadRequest(
+            f"the texts are of the type {type(texts).__name__}", "accepted are a str, a file's Path, or texts by name"
+        )
     return [("", name, text) for name, text in texts.items()]
 
 

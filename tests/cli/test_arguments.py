@@ -59,6 +59,14 @@ def test_a_bad_request_is_one_line_from_a_file_and_from_standard_input(workbench
     assert words in workbench("render", "-", "--template", template_file, stdin=body).refused()
 
 
+def test_standard_input_that_does_not_end_is_left(template_file):
+    command = [sys.executable, "-m", "workbench", "render", "-", "--template", str(template_file)]
+    with Path("/dev/zero").open("rb") as endless:
+        done = subprocess.run(command, stdin=endless, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "standard input is longer than 256 MiB; expected a chat request" in done.stderr
+
+
 BAD_SETUPS = [
     ('{"model": 3}', '"model" is 3'),
     ('{"modell": "x"}', '"modell" is no key of setup'),

@@ -63,6 +63,8 @@ def test_a_folder_that_cannot_be_written_is_one_line(workbench, tmp_path):
     (tmp_path / "file").write_text("")
     ran = workbench("trace", "hello", "--model", "demo", "--until", "rendered", "--save", tmp_path / "file", "--json")
     assert "cannot be written" in ran.refused()
+    ran = workbench("trace", "hello", "--model", "demo", "--until", "rendered", "--save", "", "--json")
+    assert "--save names no folder" in ran.refused()
 
 
 def test_a_prompt_longer_than_the_context_keeps_what_was_had(workbench, tmp_path, demo_model):

@@ -49,3 +49,5 @@ def test_there_and_back_again_and_mistakes(stages):
     assert len(found.to_frame()) == len(found.worst)
     with pytest.raises(BadRequest, match="scores and"):
         surprises(examples.scored(3), stages["tokens"])
+    with pytest.raises(BadRequest, match="got as far as its scores"):  # the prompt did not fit
+        surprises(None, stages["tokens"], stages["rendered"])

@@ -86,6 +86,9 @@ def test_mistakes_are_one_sentence(answered, hosts, toolsmith):
         branch(answered, answered.setup, n, 5, host=hosts[0])
     with pytest.raises(BadRequest):
         branch(answered, answered.setup, 0, 10**6, host=hosts[0])
+    for name, step, token in (("step", 0.0, 5), ("step", None, 5), ("token", 0, "Paris"), ("token", 0, 1.5)):
+        with pytest.raises(BadRequest, match=f"{name} is .*; accepted is a whole number"):
+            branch(answered, answered.setup, step, token, host=hosts[0])
     without = trace(REQUEST, toolsmith, until="tokens", host=hosts[0])
     with pytest.raises(CannotRun, match="there is no answer to branch from"):
         branch(without, toolsmith, 0, 5, host=hosts[0])

@@ -1,5 +1,6 @@
 """The logit lens held against numpy on the file's own weights, and the last layer against the real scores."""
 
+import json
 from pathlib import Path
 
 import gguf
@@ -124,6 +125,7 @@ def test_what_is_no_output_of_a_layer_is_not_evaluated(host, toolsmith, ids):
     part = lens(ids, toolsmith, tensor="attn_out", host=host)
     assert "nats from the model's own log-probabilities" in part.not_evaluated
     for absent in (unknown, part):
+        assert Lens.from_dict(json.loads(absent.to_json())) == absent
         assert absent.stages == ()
         assert absent.to_frame().empty
         assert "not evaluated" in repr(absent)
@@ -133,8 +135,9 @@ def test_what_is_no_output_of_a_layer_is_not_evaluated(host, toolsmith, ids):
 def test_positions_and_cancel(host, toolsmith, ids):
     with pytest.raises(BadRequest, match=rf"positions are \[{len(ids)}\]; accepted are some from 0 to {len(ids) - 1}"):
         lens(ids, toolsmith, [len(ids)], host=host)
-    with pytest.raises(BadRequest, match="positions are"):
-        lens(ids, toolsmith, [], host=host)
+    for none in ([], 5, [1.5], "last"):
+        with pytest.raises(BadRequest, match="positions are"):
+            lens(ids, toolsmith, none, host=host)
     with pytest.raises(BadRequest, match="up to 512 at once"):
         lens(ids * 20, toolsmith, range(600), host=host)
     cancel = Cancel()

@@ -126,6 +126,16 @@ def test_a_traces_answer_is_drawn_again(single):
         redraw(dataclasses.replace(recorded, generation=None), host=single)
 
 
+@pytest.mark.model
+def test_an_answer_that_filled_the_context_is_drawn_again(single):
+    without_ends = {str(token): False for token in range(8)}
+    changes = {"runtime.n_ctx": 256, "sampling.max_tokens": -1, "sampling.logit_bias": without_ends}
+    recorded = trace(REQUEST, single.setup.replace(**changes), host=single)
+    assert recorded.generation.stop_reason == "context-full"
+    assert len(recorded.tokens) + len(recorded.generation) == 257  # the last one was drawn and not evaluated
+    assert redraw(recorded, host=single).same
+
+
 @pytest.mark.parametrize(
     ("given", "a", "said"),
     [

@@ -117,8 +117,9 @@ def test_it_becomes_a_setup_and_survives_json():
 def test_a_bad_value_is_said():
     with pytest.raises(BadRequest, match="top_k"):
         effective(asked(top_k="many"), "ollama")
-    with pytest.raises(BadRequest, match="no preset"):
-        effective(asked(), "nobody")
+    for nobody in ("nobody", None, {"top_k": 1}):
+        with pytest.raises(BadRequest, match="no preset"):
+            effective(asked(), nobody)
     with pytest.raises(BadRequest, match="no sampling setting 'top_q'"):
         effective(asked(), "ollama")["top_q"]
 

@@ -103,6 +103,8 @@ def test_no_such_token():
             trace[index]
     with pytest.raises(BadRequest, match="no token 5"):
         sampler_table(generation(), 5)
+    with pytest.raises(BadRequest, match="there is no answer; accepted is a trace that reached"):
+        sampler_trace(None)
     assert "1 where a sampler took the model's first place" in repr(trace)
     assert list(trace.to_frame()["first place lost to"]) == ["penalties"]
 

@@ -117,12 +117,22 @@ def test_types_are_taken_from_the_setup_first(tiny_bpe) -> None:
 
 @pytest.mark.parametrize(
     ("types", "words"),
-    [({"<|nope|>": "control"}, "no token '<|nope|>'"), ({99999: "control"}, "0 to 266"), ({0: "odd"}, "user_defined")],
+    [
+        ({"<|nope|>": "control"}, "no token '<|nope|>'"),
+        ({99999: "control"}, "0 to 266"),
+        ({0: "odd"}, "user_defined"),
+        ({0: ["odd"]}, "user_defined"),
+    ],
 )
 def test_no_such_token_or_type(tiny_bpe, types, words) -> None:
     with pytest.raises(BadRequest) as caught:
         effect("a", str(tiny_bpe), types=types)
     assert words in str(caught.value)
+
+
+def test_types_of_too_few_tokens_are_told(tiny_bpe) -> None:
+    with pytest.raises(BadRequest, match="has 3 items and there are 267 tokens"):
+        effect("a", str(tiny_bpe), types={5: "control"}, **{KEY + "token_type": [1, 1, 1]})
 
 
 def test_a_request_is_rendered_under_both(tmp_path) -> None:

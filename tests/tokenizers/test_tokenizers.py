@@ -234,6 +234,36 @@ def test_a_bad_json_is_an_error_in_words(tmp_path, content, words) -> None:
         tokenizer_of(tmp_path)
 
 
+def test_a_json_with_ids_that_llama_cpp_cannot_count(tmp_path) -> None:
+    words = {"hi": 0, "<unk>": 2**32 - 1}
+    spm_like(tmp_path, model={"type": "WordLevel", "vocab": words, "unk_token": "<unk>"}, normalizer=None, decoder=None)
+    with (
+        tokenizer_of(tmp_path) as tokenizer,
+        pytest.raises(CannotRun, match="the token id 4294967295; accepted are ids"),
+    ):
+        tokenizer.tokenize("ho")
+
+
+@pytest.mark.parametrize(("text", "words"), [("a\ud800", r"U\+D800\) at character 1"), (None, "of the type NoneType")])
+def test_what_is_no_text_is_said_alike(toolsmith, toolsmith_json, text, words) -> None:
+    for source in (toolsmith, toolsmith_json, "http://127.0.0.1:9"):
+        with tokenizer_of(source) as tokenizer, pytest.raises(BadRequest, match=words):
+            tokenizer.tokenize(text)
+
+
+def test_white_space_around_an_address_is_none_of_it(server) -> None:
+    with tokenizer_of(f" {server}/ \n") as tokenizer:
+        assert tokenizer.name == f"the server at {server}"
+        assert len(tokenizer.tokenize("x"))
+
+
+def test_what_is_no_comparison(toolsmith, toolsmith_json) -> None:
+    with pytest.raises(BadRequest, match="by is 'id'; accepted are ids, pieces"):
+        beside(toolsmith, toolsmith_json, "x", by="id")
+    with pytest.raises(BadRequest, match="the texts are of the type list"):
+        beside(toolsmith, toolsmith_json, ["x"])
+
+
 def test_what_is_no_tokenizer(tmp_path) -> None:
     with pytest.raises(BadRequest, match=r"accepted are a setup, a GGUF file"):
         tokenizer_of(tmp_path / "nothing")

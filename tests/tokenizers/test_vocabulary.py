@@ -9,12 +9,14 @@ import pytest
 
 from tests.gguf import tiny
 from tests.tokenizers.conftest import published
-from workbench.errors import BadRequest
+from workbench.errors import BadRequest, CannotRun
+from workbench.runtime.host import Host
 from workbench.setup import Setup
 from workbench.tokenizers.lookalikes import Lookalike
 from workbench.tokenizers.merges import Merge
 from workbench.tokenizers.vocabulary import read_vocabulary
 from workbench.tokens import with_token_types
+from workbench.values import FrozenJSON
 
 
 def test_every_token_with_its_bytes_and_types(tiny_bpe) -> None:
@@ -107,6 +109,15 @@ def test_what_passes_for_a_special_token(odd) -> None:
 
 def test_a_special_token_has_no_lookalike_in_good_vocabularies(tiny_bpe) -> None:
     assert read_vocabulary(tiny_bpe).lookalikes == ()
+
+
+def test_a_file_without_a_tokenizer_says_so(tiny_bpe) -> None:
+    setup = Setup(model=str(tiny_bpe), metadata=FrozenJSON({"tokenizer.ggml.model": "no_vocab"}))
+    with Host(setup) as host:
+        for ask in (host.entries, lambda: host.pieces([5]), lambda: host.detokenize([5]), lambda: host.tokenize("a")):
+            with pytest.raises(CannotRun, match="this file has no tokenizer"):
+                ask()
+        assert host.ends() == ()
 
 
 def test_the_same_facts_in_every_form(tiny_bpe) -> None:

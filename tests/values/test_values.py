@@ -199,6 +199,9 @@ def test_request_files_that_cannot_be_read(tmp_path: Path) -> None:
         Conversation.from_file(tmp_path / "latin.json")
     with pytest.raises(BadFile, match="cannot be read"):
         Conversation.from_file("a\x00b")
+    for nothing in (None, 5, b"{}"):
+        with pytest.raises(BadRequest, match="the request is of the type"):
+            Conversation.of(nothing)  # type: ignore[arg-type]
 
 
 def test_odd_requests_are_kept_as_sent() -> None:

@@ -31,6 +31,8 @@ def test_it_takes_a_trace_and_refuses_what_does_not_fit():
     assert strip(stages["tokens"], other=[1, 2]).colour == "difference"
     with pytest.raises(BadRequest, match="no tokens"):
         strip(Trace(Setup(), conversation))
+    with pytest.raises(BadRequest, match="the tokens are of the type str"):
+        strip("a text")
     with pytest.raises(BadRequest, match="3 scores for"):
         strip(stages["tokens"], examples.scored(3))
 

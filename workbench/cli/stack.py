@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from workbench.conversation import Conversation
-from workbench.errors import BadFile, BadRequest
+from workbench.conversation import Conversation, text_of
+from workbench.errors import BadRequest
 from workbench.setup import Setup
 
 NAMED = ("demo", "toolsmith")
@@ -35,12 +35,8 @@ def add_stack(parser: argparse.ArgumentParser) -> None:
 def read_request(given: str) -> Conversation:
     """The request that was named. Errors: `BadFile`, `BadRequest`."""
     if given == "-":
-        try:
-            return Conversation.from_json(sys.stdin.buffer.read().decode("utf-8-sig"), source="standard input")
-        except UnicodeDecodeError as error:
-            raise BadFile(
-                f"standard input is not UTF-8 text (byte {error.start})", "expected a chat request", "convert it"
-            ) from error
+        name = "standard input"
+        return Conversation.from_json(text_of(sys.stdin.buffer, name, "a chat request"), source=name)
     if not os.path.isfile(given):  # noqa: PTH113  # Path.is_file raises for a name that is too long
         from workbench.data import requests
 

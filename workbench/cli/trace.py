@@ -23,6 +23,7 @@ from workbench.cli.output import (
     unknown_fields,
 )
 from workbench.cli.stack import add_request, add_stack, read_request, read_setup
+from workbench.errors import BadRequest
 from workbench.stages import show_bytes
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     conversation = read_request(arguments.request)
     setup = read_setup(arguments)
-    if arguments.save:
+    if arguments.save is not None:
+        if not arguments.save:
+            raise BadRequest("--save names no folder", "accepted is a folder's path", "see what stands behind --save")
         check_folder(Path(arguments.save))  # before the work, not after it
     ticker = Ticker()
     try:

@@ -101,12 +101,14 @@ class Surprises(Value):
 
 
 def surprises(
-    scores: Scores, tokens: Tokens, rendered: Rendered | None = None, *, count: int = 20, window: int = 6
+    scores: Scores | None, tokens: Tokens | None, rendered: Rendered | None = None, *, count: int = 20, window: int = 6
 ) -> Surprises:
     """The `count` positions whose token the model thought least likely, `window` tokens around each.
 
-    Errors: `BadRequest` where scores and tokens are not of one prompt.
+    Errors: `BadRequest` where scores and tokens are not of one prompt, or a trace did not get as far as its scores.
     """
+    if scores is None or tokens is None:
+        raise BadRequest("there are no scores", "accepted is a trace that got as far as its scores")
     if len(scores) != len(tokens):
         raise BadRequest(
             f"there are {len(scores):,} scores and {len(tokens):,} tokens", "accepted are both of one prompt"

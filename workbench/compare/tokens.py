@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from workbench.compare.token_blocks import KINDS, Block, Keys, blocks_of
+from workbench.errors import BadRequest
 from workbench.stages import Tokens, show_bytes
 from workbench.values import Value
 
@@ -122,7 +123,10 @@ def align_tokens(
     """Hold two tokenisations against each other; `text_b` None: both are of `text_a`.
 
     Linear in the tokens; where the texts differ, what is only in one of them is found first.
+    Errors: `BadRequest` for another `by`.
     """
+    if by not in get_args(By):
+        raise BadRequest(f"by is {by!r}", f"accepted are {', '.join(get_args(By))}")
     other = text_a if text_b is None else text_b
     keys: Keys = (a.ids.tolist(), b.ids.tolist()) if by == "ids" else (a.pieces, b.pieces)
     blocks = blocks_of((a, b), (text_a, other), keys)

@@ -27,8 +27,13 @@ def token_types(header: Header, metadata: Mapping[str, Any], changes: Mapping[in
     """
     tokens = _list(header, metadata, TOKENS)
     found = _list(header, metadata, TYPES) or [NUMBERS["normal"]] * len(tokens)
+    if changes and len(found) < len(tokens):
+        raise BadRequest(
+            f"{TYPES} has {len(found):,} items and there are {len(tokens):,} tokens",
+            "accepted is an item for each token",
+        )
     for which, kind in changes.items():
-        if kind not in NUMBERS:
+        if kind not in tuple(NUMBERS):
             raise BadRequest(f"the type of {which!r} is {kind!r}", f"accepted are {', '.join(NUMBERS)}")
         found[_index(tokens, which)] = NUMBERS[kind]
     return found

@@ -17,16 +17,20 @@ TINY = float(np.finfo(np.float64).tiny)  # the probability of a candidate that i
 
 
 class Distribution:
-    """Candidates, `ids` and `logits` (c,) in llama.cpp's order; one with a logit of -inf is none any more."""
+    """Candidates, `ids` and `logits` (c,) in llama.cpp's order; one with a logit of -inf is none any more.
+
+    `sound` says whether all the others are numbers: with a NaN or an infinity no probability is known.
+    """
 
     def __init__(self, ids: Array, logits: Array, n_vocab: int) -> None:
         self.ids, self.logits = ids.copy(), logits.copy()  # the next sampler works in the same memory
         self._n_vocab = n_vocab
         self._in_order = len(ids) == n_vocab and bool((self.ids == np.arange(n_vocab, dtype=np.int32)).all())
         self._peak = self.logits.max(initial=-np.inf)
+        self.sound = bool(self._peak < np.inf)  # NaN is not
         self.n_left = int(np.count_nonzero(self.logits > -np.inf))
         exact: Array = self.logits.astype(np.float64) if len(ids) <= EXACT else self.logits
-        weights = np.exp(exact - self._peak) if self.n_left else np.zeros(0)
+        weights = np.exp(exact - self._peak) if self.n_left and self.sound else np.zeros(0)
         self._total = float(weights.sum(dtype=np.float64))
 
     def best(self, count: int) -> Array:

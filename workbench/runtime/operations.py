@@ -84,7 +84,7 @@ def pieces(session: Session, request: Request) -> Answer:
 
 def text_of(session: Session, request: Request) -> Answer:
     """Ids back to bytes; weights are not needed."""
-    session.open_vocabulary(request.path, request.runtime, request.overrides)
+    session.open_vocabulary(request.path, request.runtime, request.overrides).require_tokens()
     arguments = request.arguments
     text = detokenize(session.library, session.model, arguments["ids"], specials=arguments["specials"])
     return Answer(arrays={"text": np.frombuffer(text, np.uint8)})
@@ -92,7 +92,7 @@ def text_of(session: Session, request: Request) -> Answer:
 
 def entries(session: Session, request: Request) -> Answer:
     """The whole vocabulary; weights are not needed."""
-    session.open_vocabulary(request.path, request.runtime, request.overrides)
+    session.open_vocabulary(request.path, request.runtime, request.overrides).require_tokens()
     found = read_entries(session.library, session.model)
     arrays: dict[str, Array] = {"types": found.types, "ends": found.ends}
     for name, parts in (("texts", found.texts), ("pieces", found.pieces)):
@@ -215,7 +215,7 @@ def resample_text(session: Session, request: Request) -> Answer:
     """What sampler chains would choose at each place of a text that is given."""
     given = request.arguments
     _open(session, request)
-    _check_prompt(session, given["ids"])
+    _check_prompt(session, given["ids"], room=-1)  # the last token is looked at, and not evaluated
     session.evaluated = 0
     arrays = resample(
         session,

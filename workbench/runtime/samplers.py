@@ -128,7 +128,7 @@ class SamplerChain:
             size = int(array.size)
             self._library.llama_sampler_apply(handle, ctypes.byref(array))
             found = view(array)
-            left.append(Distribution(found["id"], found["logit"], self._n_vocab))
+            left.append(_sound(Distribution(found["id"], found["logit"], self._n_vocab), self.samplers[place].name))
             draws.append(self._draws.of(place, found["p"], int(array.selected), size))
         if array.selected < 0 or not left[-1].n_left:
             raise CannotRun(
@@ -144,6 +144,17 @@ class SamplerChain:
         array = self._of(one)
         self._library.llama_sampler_apply(self._grammar, ctypes.byref(array))
         return bool(one["logit"][0] > -np.inf)
+
+
+def _sound(found: Distribution, sampler: str) -> Distribution:
+    """What a sampler left. Errors: `CannotRun` where its logits are no numbers any more."""
+    if found.sound:
+        return found
+    raise CannotRun(
+        f"the logits that the sampler {sampler} left are no numbers (NaN or infinite)",
+        "accepted are settings that a 32-bit float can be computed with",
+        "look for very large or very small numbers among the penalties, logit_bias and the temperature",
+    )
 
 
 def _watched(before: Distribution, applied: Applied) -> Array:

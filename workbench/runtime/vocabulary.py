@@ -48,7 +48,7 @@ class Vocabulary:
     def tokenize(self, text: str, *, add_special: bool | str, parse_special: bool) -> Tokenized:
         """Ids, pieces, types and spans of `text`. Errors: `BadRequest` for a text that is no Unicode."""
         raw = encoded(text)
-        self._require_tokens()
+        self.require_tokens()
         notes: list[str] = []
         first, last = self._template_wrote(raw, notes) if add_special == "auto" else (b"", b"")
         body = raw[len(first) : len(raw) - len(last)]
@@ -80,6 +80,7 @@ class Vocabulary:
     def piece(self, token: int) -> Piece:
         """A token as llama.cpp prints it, special ones included, with its type. Errors: `BadRequest` for no such id."""
         if token not in self._pieces:
+            self.require_tokens()
             if not 0 <= token < self.n_vocab:
                 raise BadRequest(f"token id {token}", f"the vocabulary has ids 0 to {self.n_vocab - 1}")
             attributes = int(self._library.llama_vocab_get_attr(self._vocab, token))
@@ -118,11 +119,12 @@ class Vocabulary:
         ids = self._library.llama_vocab_get_suppress_tokens(self._vocab, ctypes.byref(count))
         return [int(ids[i]) for i in range(count.value)]
 
-    def _require_tokens(self) -> None:
+    def require_tokens(self) -> None:
+        """Errors: `CannotRun` for a file without a tokenizer, of whose tokens llama.cpp aborts when it is asked."""
         if self.kind == VOCAB_NONE:
             raise CannotRun(
                 "this file has no tokenizer (tokenizer.ggml.model is none)",
-                "tokenising needs a vocabulary",
+                "its tokens are not known",
                 "use a GGUF file that holds one",
             )
 
@@ -193,7 +195,9 @@ class Vocabulary:
 
 
 def encoded(text: str) -> bytes:
-    """The text as UTF-8. Errors: `BadRequest` with the place of the first lone surrogate, or for its length."""
+    """The text as UTF-8. Errors: `BadRequest` for no text, for its length, or with the place of a lone surrogate."""
+    if not isinstance(text, str):
+        raise BadRequest(f"the text is of the type {type(text).__name__}", "accepted is a str")
     try:
         raw = text.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -127,7 +127,7 @@ def effective(
     samplers, the model file's (`model_keys`: its metadata; read by llama-server alone), the preset's default, and
     for what that leaves open the workbench's. Errors: `BadRequest` for an unknown preset or a bad value.
     """
-    preset = presets()[preset] if isinstance(preset, str) else preset
+    preset = preset if isinstance(preset, Preset) else presets()[preset]
     notes = preset.notes
     if preset.takes is not None and "max_completion_tokens" in request.sampling:  # a name that llama-server knows
         request, notes = request.replace(max_completion_tokens=None), (*notes, "max_completion_tokens is not read")

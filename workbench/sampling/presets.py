@@ -91,7 +91,7 @@ class Presets(Value):
 
     def __getitem__(self, name: str) -> Preset:
         found = {preset.name: preset for preset in self.items}
-        if name not in found:
+        if name not in tuple(found):
             raise BadRequest(f"there is no preset {name!r}", f"accepted are {', '.join(found)}")
         return found[name]
 

@@ -147,8 +147,13 @@ class SamplerTrace(Value):
         return f"SamplerTrace({len(self):,} tokens, {changed:,} where a sampler took the model's first place away)"
 
 
-def sampler_trace(generation: Generation) -> SamplerTrace:
-    """What the samplers did at each token of an answer. Errors: `BadRequest` for one saved before this was recorded."""
+def sampler_trace(generation: Generation | None) -> SamplerTrace:
+    """What the samplers did at each token of an answer.
+
+    Errors: `BadRequest` for a trace that got no answer, and for an answer saved before this was recorded.
+    """
+    if generation is None:
+        raise BadRequest("there is no answer", "accepted is a trace that reached its generation")
     tables = tuple(sampler_table(generation, index) for index in range(len(generation)))
     return SamplerTrace(tables, generation.sampling)
 

@@ -28,7 +28,7 @@ def tokenizer_of(source: Source, *, flags: TokenizerFlags = TOKENIZER_DEFAULTS) 
         parses = flags.parse_special if own.parse_special is None else own.parse_special
         return GgufTokenizer(source.replace(tokenizer=TokenizerFlags(adds, parses)))
     text = str(source)
-    if text.startswith(("http://", "https://")):
+    if text.lstrip().startswith(("http://", "https://")):
         return ServerTokenizer(text, flags)
     path = Path(os.path.expanduser(text))  # noqa: PTH111  # Path's own raises for a user that is not known
     if path.suffix == ".json" or os.path.isfile(path / FILE):  # noqa: PTH113  # it raises for a name too long

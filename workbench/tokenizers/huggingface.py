@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from workbench.conversation import read_text
 from workbench.errors import BadFile, CannotRun
 from workbench.runtime.align import Piece
+from workbench.runtime.vocabulary import encoded
 from workbench.stages import Tokens
 from workbench.tokenizers.base import Ends, own_ids, placed
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from workbench.setup import TokenizerFlags
 
 FILE = "tokenizer.json"
+MOST_ID = 2**31 - 1  # as llama.cpp counts them
 BY = "the post-processor of tokenizer.json"
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 _FOLDING = ("BertNormalizer", "Lowercase", "StripAccents", "NFD", "NFKD", "NFKC", "NFC", "Precompiled", "Strip")
@@ -48,6 +50,7 @@ class HfTokenizer:
 
     def tokenize(self, text: str, *, cancel: Cancel | None = None) -> Tokens:  # noqa: ARG002  Rust hears no cancel
         """The text's tokens, in one piece: it cannot be cancelled. Errors: `BadRequest`, `CannotRun`."""
+        encoded(text)
         with _said(self._path):
             encoding = self._tokenizer.encode(text, add_special_tokens=False)
             plain = encoding.ids
@@ -56,6 +59,8 @@ class HfTokenizer:
             ids, told = encoding.ids, encoding.offsets if self._words.folds else ()
             pieces = [self._words.piece(i, self._tokenizer.id_to_token(i) or "") for i in ids]
             n_vocab = self._tokenizer.get_vocab_size()
+        if max(ids, default=0) > MOST_ID:
+            raise CannotRun(f"{self._path} has the token id {max(ids)}", f"accepted are ids up to {MOST_ID}")
         before = next((n for n in range(len(ids) - len(plain) + 1) if ids[n : n + len(plain)] == plain), 0)
         ends = Ends(before, max(0, len(ids) - len(plain) - before), BY)
         return placed(text, ids, pieces, ends, folds=self._words.folds, told=told, n_vocab=n_vocab)

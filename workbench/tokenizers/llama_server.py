@@ -27,7 +27,7 @@ class ServerTokenizer:
     """What the server at `address` answers, with the flags that llama-server itself uses for a chat."""
 
     def __init__(self, address: str, flags: TokenizerFlags) -> None:
-        self._address = address.rstrip("/")
+        self._address = address.strip().rstrip("/")
         self._adds = flags.add_special is not False
         self._parses = flags.parse_special is not False
         self._control: dict[bytes, bool] = {}

@@ -183,6 +183,8 @@ def _tokens_of(value: Tokens | Trace) -> Tokens:
     found = value.tokens if isinstance(value, Trace) else value
     if found is None:
         raise BadRequest("the trace has no tokens", "accepted is one that got as far as tokens")
+    if not isinstance(found, Tokens):
+        raise BadRequest(f"the tokens are of the type {type(found).__name__}", "accepted are Tokens or a Trace")
     return found
 
 
