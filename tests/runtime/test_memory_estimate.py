@@ -1,11 +1,15 @@
 """What is reckoned before loading is what llama.cpp reports afterwards."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from workbench import data
 from workbench.errors import BadRequest
 from workbench.runtime.devices import Device, Devices
+from workbench.runtime.held import Held
 from workbench.runtime.host import Host
+from workbench.runtime.log import LogWriter
 from workbench.runtime.memory_estimate import MIB, Memory, Part, _tight, estimate
 from workbench.runtime.placement import Amount
 from workbench.runtime.quantise import quantise
@@ -87,6 +91,53 @@ def test_asking_loads_nothing():
         before = host.load()["buffers_mib"]
         estimate(host.setup, host=host)
         assert host.info()["buffers_mib"] == before
+
+
+def test_what_is_reported_is_of_this_context_not_of_the_one_before():
+    setup = Setup.from_dict({"model": str(data.toolsmith()), "runtime": SETTINGS[4]})
+    moved = setup.replace(**{"runtime.offload_kqv": False})
+    with Host(setup) as host, Host(moved) as fresh:
+        host.load()
+        host.use(moved)
+        places = [[name for name in one.load()["buffers_mib"] if name.endswith(" KV")] for one in (host, fresh)]
+    assert places == [["CPU KV"], ["CPU KV"]]
+
+
+def test_two_buffers_of_one_name_are_added():
+    """With a sliding window llama.cpp makes two caches; a file in parts has one buffer of weights for each."""
+    log = LogWriter(SimpleNamespace(llama_log_callback=lambda function: function, llama_log_set=lambda *_: None))
+    for kind, mib in (("model", 1.5), ("model", 2.25), ("KV", 0.5), ("KV", 0.25), ("compute", 3.0), ("compute", 2.0)):
+        log._on_line(2, f"load: CPU {kind} buffer size = {mib} MiB\n".encode(), None)
+    assert log.buffers_mib == {"CPU model": 3.75, "CPU KV": 0.75, "CPU compute": 2.0}
+    log.forget_context()
+    assert log.buffers_mib == {"CPU model": 3.75}
+
+
+def test_what_a_process_has_loaded_itself_counts_as_free():
+    setup = Setup.from_dict({"model": str(data.toolsmith()), "runtime": {"n_ctx": 2**18, "n_threads": 1}})
+    other = setup.replace(**{"runtime.type_k": "q8_0"})
+    with Host(setup) as host:
+        assert host.held_mib == {}
+        host.load()
+        assert host.held_mib["CPU KV"] == 640
+        assert "CPU_Mapped model" not in host.held_mib
+        own, beside = estimate(other, host=host), estimate(other)
+    assert own.free("CPU") - beside.free("CPU") > 320 * MIB  # the machine is shared: half of it is enough to see
+
+
+def test_what_another_process_would_give_back_counts_as_free():
+    setup = Setup(model=str(data.toolsmith()))
+    assert estimate(setup, held_mib={"CPU KV": 1e9}).free("CPU") > 1e9 * MIB
+    assert estimate(setup, held_mib={"RPC0[10.0.0.9:50052] KV": 1e9}).free("CPU") < 1e9 * MIB
+
+
+def test_what_is_held_is_given_back_where_it_lies():
+    gpu = Device("CUDA0", "", "GPU", None, 3 * MIB, 4 * MIB, (), here=False)
+    far = Device("RPC0", "10.0.0.9:50052", "GPU", None, 3 * MIB, 4 * MIB, (), here=False)
+    cpu = Device("CPU", "", "CPU", None, 4 * MIB, 8 * MIB, (), here=True)
+    buffers = {"CPU KV": 1, "CPU_REPACK model": 2, "RPC1[127.0.0.1:50053] model": 4, "CUDA_Host compute": 8}
+    held = Held(buffers | {"CUDA0 KV": 16, "RPC0[10.0.0.9:50052] KV": 32, "RPC7[10.0.0.8:50052] KV": 64})
+    assert [device.memory_free for device in held.freed([cpu, gpu, far])] == [19 * MIB, 19 * MIB, 35 * MIB]
 
 
 def test_what_cannot_fit_is_told_with_what_would():

@@ -106,6 +106,20 @@ def test_only_the_side_that_changed_runs_again_and_says_what_that_took(setup, ho
     assert hosts[1].pid != pids[1]
 
 
+def test_what_a_measurement_left_open_is_counted_in_what_the_next_run_takes(setup, hosts):
+    """The layers are seen in a context of their own, the noise in one of another batch."""
+    versus(REQUEST, setup, setup, hosts=hosts, floor=False, layers=True)
+    assert [host.cost_to(setup) for host in hosts] == ["context", "context"]
+    again = versus(REQUEST, setup, setup, hosts=hosts, floor=False)
+    assert (again.a.cost, again.b.cost) == ("context", "context")
+    assert [host.cost_to(setup) for host in hosts] == ["nothing", "nothing"]
+    hosts[0].use(setup.replace(**{"runtime.n_ctx": 512}))  # said, and nothing done yet
+    assert hosts[0].cost_to(setup) == "nothing"
+    assert hosts[0].cost_to(hosts[0].setup) == "context"
+    hosts[0].close()
+    assert hosts[0].cost_to(setup) == "reload"
+
+
 @pytest.mark.parametrize(
     ("settings", "state", "words"),
     [

@@ -139,6 +139,31 @@ def test_without_live_a_change_waits_for_run(lab):
     assert lab.result.drift is None
 
 
+def test_the_page_knows_which_context_a_measurement_left(lab):
+    lab.align()
+    lab.switch(layers=True)
+    lab.wait(60)
+    assert [side["pending"] for side in said(lab)["sides"].values()] == ["nothing", "nothing"]  # it is shown
+    lab.switch(live=False)
+    lab.ask(max_tokens="5")
+    lab.wait(60)
+    assert [side["pending"] for side in said(lab)["sides"].values()] == ["a new context", "a new context"]
+    lab.ask(max_tokens="8")
+    lab.switch(live=True, layers=False)
+    lab.wait(60)
+
+
+def test_what_the_side_itself_has_loaded_counts_as_free(lab, monkeypatch):
+    lab.align()
+    settle(lab)
+    monkeypatch.setattr(lab._hosts[1], "_opened", {"context": None, "held_mib": {"CPU KV": 1e9}})
+    lab.switch(live=False)
+    settle(lab, n_ctx="768")
+    assert [lab.memory[side].free("CPU") > 1e15 for side in "ab"] == [False, True]
+    lab.switch(live=True)
+    settle(lab, n_ctx="")
+
+
 def test_a_server_that_dies_is_shown_and_the_next_run_works(lab):
     lab.align()
     settle(lab, rpc=True, n_gpu_layers="3")

@@ -53,6 +53,13 @@ def cost_between(old: Setup, new: Setup) -> Cost:
     return max(costs, key=ORDER.index, default="nothing")
 
 
+def of_context(runtime: dict[str, Any], *, tapped: bool = False) -> dict[str, Any]:
+    """What a context is made with: its settings of the section `runtime`, and whether it shows its layers' outputs."""
+    return {name: value for name, value in runtime.items() if cost_of(f"runtime.{name}") == "context"} | {
+        "tapped": tapped
+    }
+
+
 def part(setup: Setup, cost: Cost) -> dict[str, Any]:
     """The settings, by dotted name, whose change costs `cost`."""
     return {name: value for name, value in setup.flat().items() if cost_of(name, setup) == cost}

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from workbench.runtime.answers import (
     build_tokens,
 )
 from workbench.runtime.call import Call, is_last
-from workbench.runtime.cost import cost_between
+from workbench.runtime.cost import Cost, cost_between, of_context
 from workbench.runtime.entries import Entries
 from workbench.runtime.log import LogKeeper
 from workbench.runtime.model_file import ModelFile, model_file
@@ -64,12 +64,26 @@ class Host:
         self._numbers = itertools.count(1)
         self._unfinished: int | None = None
         self._closed_by_user = False
+        self._opened: dict[str, Any] | None = None  # see `Session.opened`
 
-    def use(self, setup: Setup) -> Literal["nothing", "context", "reload"]:
+    def use(self, setup: Setup) -> Cost:
         """Go on with another setup, from the next call on; what the change costs."""
         cost = cost_between(self.setup, setup)
         self.setup = setup
         return cost
+
+    def cost_to(self, setup: Setup) -> Cost:
+        """What it takes of the process, with what is open in it now, to compute with `setup`. Errors: `BadFile`."""
+        opened = self._opened if self.pid is not None else None
+        if opened is None or model_file(setup).identity != self._loaded:
+            return "reload"
+        return "nothing" if opened["context"] == of_context(setup.effective()["runtime"]) else "context"
+
+    @property
+    def held_mib(self) -> dict[str, float]:
+        """What the process holds of the devices' memory, MiB by llama.cpp's name of the buffer."""
+        opened = self._opened if self.pid is not None else None
+        return dict(opened["held_mib"]) if opened is not None else {}
 
     def tokenize(
         self,
@@ -274,7 +288,7 @@ class Host:
         if process is None:
             self._closed_by_user = False
             process = self._process = Process(self._log)
-            self._loaded, self._unfinished = file.identity, None
+            self._loaded, self._unfinished, self._opened = file.identity, None, None
         return process
 
     def _await_abandoned(self, process: Process, call: Call) -> None:
@@ -288,7 +302,7 @@ class Host:
                 self._process = None
                 return
             if frame is not NOTHING and is_last(frame, self._unfinished):
-                self._unfinished = None
+                self._unfinished, self._opened = None, frame.header["opened"]
 
     def _wait(self, process: Process, number: int, call: Call) -> Frame:
         """Handle frames until the call's last one, a cancel or the process's end."""
@@ -304,7 +318,7 @@ class Host:
                 call.give_up(cancelled_at)
             elif frame.header["id"] == number:
                 if is_last(frame, number):
-                    self._unfinished = None
+                    self._unfinished, self._opened = None, frame.header["opened"]
                     return call.last(frame)
                 call.take(frame)
 

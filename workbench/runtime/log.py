@@ -16,6 +16,8 @@ from typing import Any, BinaryIO
 LEVEL_DEBUG, LEVEL_WARN, LEVEL_ERROR, LEVEL_CONT = 1, 3, 4, 5  # ggml.h: enum ggml_log_level
 OVERRIDDEN = re.compile(r"Using metadata override \([^)]*\) '([^']+)'")
 BUFFER = re.compile(r":\s+(\S.*) buffer size =\s*([0-9.]+) MiB")
+WEIGHTS = "model"  # the last word of the name of a buffer with weights; every other is the context's
+ADDED = (WEIGHTS, "KV", "RS")  # told once each: two of one name are two buffers, as with a sliding window
 KEEP_LINES = 2_000
 KEEP_LINE_BYTES = 4_000
 
@@ -47,7 +49,12 @@ class LogWriter:
         if found := OVERRIDDEN.search(line):
             self.overridden.add(found[1])
         if found := BUFFER.search(line):
-            self.buffers_mib[found[1]] = float(found[2])
+            before = self.buffers_mib.get(found[1], 0.0) if found[1].split()[-1] in ADDED else 0.0
+            self.buffers_mib[found[1]] = round(before + float(found[2]), 2)
+
+    def forget_context(self) -> None:
+        """The context's buffers are gone; those of the weights stay."""
+        self.buffers_mib = {name: mib for name, mib in self.buffers_mib.items() if name.split()[-1] == WEIGHTS}
 
     def last_error(self) -> str:
         """The last warnings and errors in one line, empty where there were none."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from workbench.gguf.header import Header, Tensor
@@ -112,16 +113,23 @@ class Memory(Value):
 
 
 def estimate(
-    setup: Setup, *, host: Host | None = None, progress: Progress | None = None, cancel: Cancel | None = None
+    setup: Setup,
+    *,
+    host: Host | None = None,
+    held_mib: Mapping[str, float] = MappingProxyType({}),
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
 ) -> Memory:
     """What `setup` would take, loading nothing. With `host` its process is asked, else one for this alone.
 
+    What that process has loaded counts as free, for it makes room; so does `held_mib`, which another one would give
+    back (`Host.held_mib`).
     A setup that does not fit is no error: see `refused`. Errors: `BadFile`, `BadRequest` for a device that is not
     there, `CannotRun` for settings that llama.cpp makes no context with, `Cancelled`, `HostDied`.
     """
     header = model_file(setup).header
     weights = [tensor for tensor in header.tensors if _may_move(tensor, header)]
-    asked = {"weights": [(tensor.type, tensor.shape) for tensor in weights]}
+    asked = {"weights": [(tensor.type, tensor.shape) for tensor in weights], "held_mib": dict(held_mib)}
     asking = host or Host(setup)
     try:
         asking.use(setup)

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from workbench.errors import Cancelled, CannotRun
-from workbench.runtime.devices import read_devices
+from workbench.runtime.devices import Devices, read_devices
 from workbench.runtime.dry_run import Weight, computed_mib, own_layout
 from workbench.runtime.entries import detokenize, read_ends, read_entries
 from workbench.runtime.exchange import Stretch, hold_against, leave
 from workbench.runtime.facts import facts
 from workbench.runtime.generation import generate
 from workbench.runtime.guarded import tokenize_guarded
+from workbench.runtime.held import Held
 from workbench.runtime.kld import divergence
 from workbench.runtime.layers import LensReader
 from workbench.runtime.memory import available
@@ -255,15 +256,20 @@ def dry_run(session: Session, request: Request) -> Answer:
     """What llama.cpp would take with these settings, loading nothing; see `workbench.runtime.memory_estimate`."""
     weights = [Weight(kind, tuple(shape)) for kind, shape in request.arguments["weights"]]
     session.find_devices(request.runtime)
-    wanted, refused = Layout(**request.need), ""
+    opened = session.opened()
+    held = Held(request.arguments["held_mib"] | (opened["held_mib"] if opened is not None else {}))
+    devices = {device.name: device for device in held.freed(read_devices(session.ggml).devices)}
+    chosen = [devices[device.name] for device in session.devices]
+    here, wanted, refused = available(), Layout(**request.need), ""
+    here = here + held.here(list(devices.values())) if here is not None else None
     try:
-        require_fit(request.path, wanted, request.runtime, session.devices, available(), loaded=False)
+        require_fit(request.path, wanted, request.runtime, chosen, here, loaded=False)
     except CannotRun as error:
         refused = str(error)
     mib = None if refused else computed_mib(session, request.path, request.runtime, request.overrides)
     return Answer(
         {
-            "devices": read_devices(session.ggml).to_dict(),
+            "devices": Devices(tuple(devices.values())).to_dict(),
             "taking_part": [device.name for device in session.devices],
             "own_layout": own_layout(session.ggml, weights),
             "computed_mib": mib,

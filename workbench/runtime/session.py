@@ -14,7 +14,7 @@ import numpy as np
 from workbench.errors import BadFile, Cancelled, CannotRun
 from workbench.gguf.altered import ALTERED
 from workbench.runtime import params
-from workbench.runtime.cost import cost_of
+from workbench.runtime.cost import of_context
 from workbench.runtime.devices import Device, read_devices
 from workbench.runtime.layers import LayerTap
 from workbench.runtime.library import bindings, ggml
@@ -29,6 +29,7 @@ from workbench.runtime.vocabulary import Vocabulary
 Report = Callable[[str, int, int], None]
 DECODE_ABORTED = 2  # llama.h: llama_decode's return values
 DECODE_NO_SLOT = 1
+MAPPED = "_Mapped"  # in the name of a buffer that is the file's own pages
 
 
 class StopFlag:
@@ -85,6 +86,7 @@ class Session:
         self.notes: list[str] = []  # what the settings do otherwise than they sound
         self.n_ctx_train = 0  # as the file says: a context with YaRN changes what the model says of itself
         self._context_settings: dict[str, Any] = {}
+        self._locked = False
         self._keep: list[Any] = []
 
     # Loading
@@ -118,8 +120,8 @@ class Session:
             require_fit(path, wanted, runtime, self.devices, available(), loaded=False)
             self._load(path, runtime, overrides, vocab_only=False, report=report)
             self.notes += unlocked(self.log.errors)
-        settings = {name: value for name, value in runtime.items() if cost_of(f"runtime.{name}") == "context"}
-        settings |= {"tapped": tapped}
+            self._locked = runtime["use_mlock"]
+        settings = of_context(runtime, tapped=tapped)
         if self.context is not None and settings != self._context_settings:
             self.close_context()
         if self.context is None:
@@ -210,6 +212,7 @@ class Session:
         """Free the context and its KV cache; the weights stay."""
         if self.context is not None:
             self.library.llama_free(self.context)
+            self.log.forget_context()
         self.context = self.tap = None
         self.cached, self.scored, self.rows = [], [], None
 
@@ -220,6 +223,16 @@ class Session:
             self.library.llama_model_free(self.model)
         self.model, self.vocabulary, self.has_weights = None, None, False
         self._keep.clear()
+
+    def opened(self) -> dict[str, Any] | None:
+        """The context's settings (None: no context) and the memory that is held, MiB by buffer; None without weights.
+
+        The pages of a file that is mapped and not locked are left out: the system counts them as free.
+        """
+        if not self.has_weights:
+            return None
+        held = {n: mib for n, mib in self.log.buffers_mib.items() if self._locked or MAPPED not in n.split()[0]}
+        return {"context": self._context_settings if self.context is not None else None, "held_mib": held}
 
     # Computing
 

@@ -78,7 +78,8 @@ class Worker:
         with self._state:
             self._running = None
             self._cancelled.discard(number)
-        self._send(header | {"id": number}, buffers)
+        opened = self._session.opened() if self._session is not None else None
+        self._send(header | {"id": number, "opened": opened}, buffers)
 
     def _perform(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         from workbench.runtime.operations import OPERATIONS, Request

@@ -18,7 +18,6 @@ from workbench.floor import MOST_TOKENS, noise_floor
 from workbench.lockstep import ONE_BY_ONE, run_both, score_both, where_it_begins
 from workbench.lockstep import Side as LockstepSide
 from workbench.progress import Cancel, Progress
-from workbench.runtime.cost import Cost, cost_between
 from workbench.runtime.host import Host
 from workbench.runtime.memory_estimate import estimate
 from workbench.setup import Setup
@@ -105,7 +104,7 @@ class _Work:
             return old
         host, found, watch = self.hosts[index], Side(setup), self._watched(index)
         try:
-            found = replace(found, cost=cost_to(host, setup))
+            found = replace(found, cost=host.cost_to(setup))
             found = replace(found, memory=estimate(setup, host=host, **watch))
             started = time.perf_counter()
             info = host.load(**watch)
@@ -192,13 +191,6 @@ class _Work:
             raise
         except WorkbenchError as error:
             return str(error)
-
-
-def cost_to(host: Host, setup: Setup) -> Cost:
-    """What it takes of this process to go on with `setup`. Errors: those of `Host.info`."""
-    if host.pid is None or "buffers_mib" not in host.info():
-        return "reload"
-    return cost_between(host.setup, setup)
 
 
 def _same_tokens(a: Side, b: Side) -> bool:

@@ -23,7 +23,15 @@ from workbench.widgets.knobs import Knobs
 from workbench.widgets.live import Live
 from workbench.widgets.outputs import CellOutputs
 from workbench.widgets.payload import clean
-from workbench.widgets.runtime_facts import SIDES, Foreseen, Foresight, groups, names_of_devices, side_facts
+from workbench.widgets.runtime_facts import (
+    SIDES,
+    Foreseen,
+    Foresight,
+    groups,
+    names_of_devices,
+    pending,
+    side_facts,
+)
 from workbench.widgets.runtime_panel import RuntimePanel
 from workbench.widgets.runtime_results import Results, static_copy
 from workbench.widgets.sources import Sources
@@ -48,6 +56,7 @@ class RuntimeLab(Live[Versus | None]):
         self.trouble = ""
         self.errors: dict[str, dict[str, str]] = {side: {} for side in SIDES}
         self._request_error = ""
+        self._asked: tuple[Conversation | None, dict[str, Setup | None]] = (None, dict.fromkeys(SIDES))
         self._hosts: tuple[Host, Host] | None = None
         self._stamp, self._last_progress = 0, 0.0
         self._lock = threading.RLock()  # callbacks come on any thread, beside the worker's
@@ -140,7 +149,8 @@ class RuntimeLab(Live[Versus | None]):
             request, setups = self._read()
             self._tell_controls()
             for side in SIDES:
-                if self.foresight.ask(side, setups[side], progress=self._progress(stamp), cancel=cancel):
+                host, progress = self._host(side), self._progress(stamp)
+                if self.foresight.ask(side, setups[side], host, progress=progress, cancel=cancel):
                     self._tell_controls()
             if request is not None and (self.live or now) and (a := setups["a"]) and (b := setups["b"]):
                 self._compute(stamp, request, (a, b), cancel)
@@ -173,7 +183,8 @@ class RuntimeLab(Live[Versus | None]):
         for side in SIDES:
             setup, self.errors[side] = knobs[side].read()
             setups[side] = setup.replace(**sampling) if setup is not None else None
-        return (request if not self._request_error else None), setups
+        self._asked = (request if not self._request_error else None), setups
+        return self._asked
 
     def _compute(self, stamp: int, request: Conversation, setups: tuple[Setup, Setup], cancel: Cancel) -> None:
         self._hosts = self._hosts or (Host(setups[0]), Host(setups[1]))
@@ -237,15 +248,22 @@ class RuntimeLab(Live[Versus | None]):
         if not self._worker.busy:
             self.panel.tell("end", stamp=self._stamp, trouble=clean(self.trouble))
 
+    def _host(self, side: str) -> Host | None:
+        return self._hosts[SIDES.index(side)] if self._hosts else None
+
     def _tell_log(self, side: str) -> None:
-        host = self._hosts[SIDES.index(side)] if self._hosts else None
+        host = self._host(side)
         self.panel.tell("log", side=side, lines=list(host.log if host is not None else ()))
 
     def _tell_controls(self) -> None:
         with self._lock:
             shown = dict.fromkeys(SIDES) if self.result is None else {"a": self.result.a, "b": self.result.b}
             devices = names_of_devices(list(self.memory.values()))
-            sides = {s: side_facts(self.knobs[s], self.errors[s], self.memory[s], shown[s], devices) for s in SIDES}
+            request, setups = self._asked
+            takes = {s: pending(setups[s], request, shown[s], self._host(s)) for s in SIDES}
+            sides = {
+                s: side_facts(self.knobs[s], self.errors[s], self.memory[s], shown[s], devices, takes[s]) for s in SIDES
+            }
             asked = {
                 "options": [list(pair) for pair in self.sources.options(self.choices)["request"]],
                 "name": self.choices.request,

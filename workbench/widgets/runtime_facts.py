@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workbench.conversation import Conversation
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.progress import Cancel, Progress
-from workbench.runtime.cost import cost_between, cost_of
+from workbench.runtime.cost import Cost, cost_between, cost_of
+from workbench.runtime.host import Host
 from workbench.runtime.memory import size
 from workbench.runtime.memory_estimate import Memory, estimate
 from workbench.setup import Setup
@@ -24,24 +26,30 @@ Foreseen = Memory | str | None  # an estimate, or in words why there is none
 class Foresight:
     """What each side would take of the devices' memory, asked in a process of its own: what is loaded stays loaded.
 
-    What is loaded counts as taken: a setting that fits only once it is unloaded is refused here, and runs.
+    What the side itself has loaded counts as free, for it makes room first; what the other one has counts as taken.
     """
 
     def __init__(self) -> None:
         self.memory: dict[str, Foreseen] = dict.fromkeys(SIDES)
         self._asked: dict[str, tuple[Any, ...] | None] = dict.fromkeys(SIDES)
 
-    def ask(self, side: str, setup: Setup | None, *, progress: Progress, cancel: Cancel) -> bool:
-        """Estimate `setup`, where that is not known already; whether something changed. Errors: `Cancelled`."""
+    def ask(self, side: str, setup: Setup | None, host: Host | None, *, progress: Progress, cancel: Cancel) -> bool:
+        """Estimate `setup`, where that is not known already; whether something changed. Errors: `Cancelled`.
+
+        `host` is the side's own process, None where it has none yet.
+        """
         asked = (setup.model, setup.metadata, setup.runtime) if setup is not None else None
         if asked == self._asked[side]:
             return False
-        self.memory[side], self._asked[side] = self._estimated(setup, progress, cancel), asked
+        held = host.held_mib if host is not None else {}
+        self.memory[side], self._asked[side] = self._estimated(setup, held, progress, cancel), asked
         return True
 
-    def _estimated(self, setup: Setup | None, progress: Progress, cancel: Cancel) -> Foreseen:
+    def _estimated(
+        self, setup: Setup | None, held: Mapping[str, float], progress: Progress, cancel: Cancel
+    ) -> Foreseen:
         try:
-            return estimate(setup, progress=progress, cancel=cancel) if setup is not None else None
+            return estimate(setup, held_mib=held, progress=progress, cancel=cancel) if setup is not None else None
         except Cancelled:
             raise
         except WorkbenchError as error:
@@ -71,9 +79,14 @@ def groups() -> list[dict[str, Any]]:
 
 
 def side_facts(
-    knobs: Knobs, errors: Mapping[str, str], memory: Foreseen, shown: Side | None, others: Sequence[str]
+    knobs: Knobs,
+    errors: Mapping[str, str],
+    memory: Foreseen,
+    shown: Side | None,
+    others: Sequence[str],
+    takes: Cost = "reload",
 ) -> dict[str, Any]:
-    """One side: what its controls hold and what is wrong there; what it would take, and take to get there."""
+    """One side: what its controls hold and what is wrong there; what it would take of memory, and `takes` to run."""
     header, (setup, _) = knobs.header(), knobs.read()
     return {
         "values": {name: clean(v) if isinstance(v, str) else v for name, v in knobs.values().items()},
@@ -81,20 +94,33 @@ def side_facts(
         "costs": {name: COSTS[cost_of(knob.dotted, setup)] for name, knob in KNOBS.items()},
         "n_layer": (header.n_layer or 0) if header is not None else 0,
         "state": shown.state if shown is not None else "not loaded yet",
-        "pending": COSTS[pending(setup, shown)] if setup is not None else "",
+        "pending": COSTS[takes] if setup is not None else "",
         "devices": list(others),
         **(foreseen(memory) | ({"refused": ""} if _runs(setup, shown) else {})),
     }
 
 
-def pending(setup: Setup, shown: Side | None) -> Any:
-    """What it costs to go on from what is shown to `setup`; all of it where nothing is loaded."""
-    return "reload" if shown is None or shown.failed is not None else cost_between(shown.setup, setup)
+def pending(setup: Setup | None, request: Conversation | None, shown: Side | None, host: Host | None) -> Cost:
+    """What it takes of the side's process to run the request under `setup`; nothing where that is what is shown.
+
+    A measurement may have left another context than the side's own: the noise floor, and the comparison of layers.
+    """
+    if setup is None or host is None:
+        return "reload"
+    ran = shown.trace if shown is not None and shown.failed is None and shown.setup == setup else None
+    if ran is not None and request in (None, ran.conversation):
+        return "nothing"
+    try:
+        return host.cost_to(setup)
+    except WorkbenchError:
+        return "reload"
 
 
 def _runs(setup: Setup | None, shown: Side | None) -> bool:
     """Whether just this was loaded, whatever was foreseen."""
-    return setup is not None and shown is not None and shown.failed is None and pending(setup, shown) == "nothing"
+    if setup is None or shown is None or shown.failed is not None:
+        return False
+    return cost_between(shown.setup, setup) == "nothing"
 
 
 def foreseen(memory: Foreseen) -> dict[str, Any]:
