@@ -97,3 +97,10 @@ def test_a_message_of_five_megabytes(workbench, template_file):
     ran = workbench("render", "-", "--template", template_file, "--json", stdin=body)
     assert ran.code == 0
     assert len(ran.json["renders"][0]["text"]) == 5_000_007
+
+
+def test_texts_that_have_the_same_tokens_are_told(workbench):
+    """llama-server takes off the BOS that the tokenizer adds again."""
+    ran = workbench("render", "hello", "--model", "toolsmith", "--engine", "all")
+    if "llama-server: not evaluated" not in ran.out:
+        assert "; same ids\n" in ran.out

@@ -333,6 +333,13 @@ def test_an_image_is_a_mark_with_its_number() -> None:
     found = rendered("{{ range .Messages }}{{ .Content }}{{ end }}", {"role": "user", "content": parts})
     assert found.text == "a\n\n[img-0]\n\n[img-1]"
     assert "messages[0].content[1]: [img-0] stands in its place" in found.rewrites
+    jinja = "{% for m in messages %}<{{ m.content }}>, unlike any template that was ever known by name, by more than a hundred characters{% endfor %}"
+    left = rendered(jinja, {"role": "user", "content": parts})
+    assert "[img" not in (left.text or "")
+    assert left.rewrites[:2] == (
+        "messages[0].content: each part becomes a message of its own",
+        "messages[0].content[1]: not evaluated, what llama.cpp writes for it",
+    )
     remote = {"type": "image_url", "image_url": {"url": "https://example.org/x.png"}}
     assert "data: URL" in rendered("{{ .Prompt }}", {"role": "user", "content": [remote]}).error.message
     for url in (None, 5, {"url": None}, []):

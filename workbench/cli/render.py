@@ -88,8 +88,10 @@ def compared(found: Renders) -> list[str]:
             if found[group[0]].text is None
             else "the first text"
             if where is None
-            else (f"parts at character {where.offset}, line {where.line}: {where.a[:24]!r} became {where.b[:24]!r}")
+            else f"parts at character {where.offset}, line {where.line}: {where.a[:24]!r} became {where.b[:24]!r}"
         )
+        same = found.same_ids(found.base, group[0]) if found.base is not None and where is not None else None
+        said += "" if same is None else "; same ids" if same else "; other ids"
         lines.append(f"  {', '.join(group)}: {said}")
     package = found.package_words()
     return [*lines, f"  {package}"] if package else lines

@@ -55,7 +55,8 @@ class Ollama:
         """The prompt, or the template's error as data. Errors: `Cancelled`, `CannotRun`."""
         try:
             choice = choose(job.template.text)
-            body, rewrites = request_of(job.conversation.data, choice.system, choice.messages)
+            go = choice.template is not None
+            body, rewrites = request_of(job.conversation.data, choice.system, choice.messages, go=go)
         except ValueError as error:
             return refused(self, "RequestError", str(error))
         if choice.template is None:
@@ -121,8 +122,7 @@ def _openai(message: dict[str, Any]) -> dict[str, Any]:
     """A message of Ollama's in the shape of a chat-completions request, empty fields left out."""
     named = {"thinking": "reasoning_content", "tool_name": "name"}
     fields = {named.get(name, name): value for name, value in message.items() if name in ("role", "content") or value}
-    fields = {name: value for name, value in fields.items() if name not in ("images", "from", "part")}
-    return fields | ({"content": ""} if message.get("images") else {})
+    return {name: value for name, value in fields.items() if name not in ("images", "from", "part")}
 
 
 class Choice(NamedTuple):

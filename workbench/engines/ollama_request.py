@@ -20,12 +20,12 @@ _AUDIO = "input_audio"
 
 
 def request_of(
-    body: dict[str, Any], system: str = "", before: tuple[tuple[str, str], ...] = ()
+    body: dict[str, Any], system: str = "", before: tuple[tuple[str, str], ...] = (), *, go: bool = True
 ) -> tuple[dict[str, Any], list[str]]:
     """An OpenAI chat request as Ollama's /v1 endpoint hands it on, and what that changes, in words.
 
     `system` and `before` (role and text of messages) are what a Modelfile adds. A message of the request has its path
-    as `from`, and `part` where it is one part of a content.
+    as `from`, and `part` where it is one part of a content. `go`: a Go template renders it, not llama.cpp's engine.
 
     https://github.com/ollama/ollama/blob/b79067b0db7417f20108363bc22adb97f35c966a/openai/openai.go
     Errors: `ValueError` for what it refuses.
@@ -42,7 +42,10 @@ def request_of(
     if added:
         rewrites.append("the Modelfile's system text is added")
     messages = added + messages
-    _mark_images(messages, rewrites)
+    parts = {message["from"]: message for message in messages if "part" in message}
+    then = "; texts of one role are joined again" if go else ""
+    rewrites += [f"{path}.content: each part becomes a message of its own{then}" for path in parts]
+    _mark_images(messages, rewrites, go=go)
     unknown = [name for name in ("chat_template_kwargs", "documents") if body.get(name)]
     rewrites += [f"{name}: Ollama does not know it" for name in unknown]
     if body.get("add_generation_prompt") is False:
@@ -54,16 +57,17 @@ def _begins_without_system(messages: list[dict[str, Any]]) -> bool:
     return not messages or messages[0]["role"].lower() != "system"
 
 
-def _mark_images(messages: list[dict[str, Any]], rewrites: list[str]) -> None:
-    """Ollama writes a mark for each image (and sound), numbered through the request.
+def _mark_images(messages: list[dict[str, Any]], rewrites: list[str], *, go: bool) -> None:
+    """Ollama writes a mark for each image (and sound), numbered through the request; llama.cpp's engine gets the image.
 
     https://github.com/ollama/ollama/blob/b79067b0db7417f20108363bc22adb97f35c966a/server/prompt.go
     """
     numbers = count()
     for message in messages:
         if message.get("images"):
-            message["content"] = f"[img-{next(numbers)}]"
-            rewrites.append(f"{message['from']}.content[{message['part']}]: {message['content']} stands in its place")
+            message["content"] = f"[img-{next(numbers)}]" if go else ""
+            does = f"{message['content']} stands in its place" if go else "not evaluated, what llama.cpp writes for it"
+            rewrites.append(f"{message['from']}.content[{message['part']}]: {does}")
 
 
 def _message(every: list[Any], index: int, message: dict[str, Any], rewrites: list[str]) -> list[dict[str, Any]]:
@@ -80,7 +84,6 @@ def _message(every: list[Any], index: int, message: dict[str, Any], rewrites: li
     if isinstance(content, str):
         return [{"role": role, "content": content, **more}]
     if isinstance(content, list):
-        rewrites.append(f"{path}.content: each part becomes a message of its own; texts of one role are joined again")
         found = [{**_part(role, part), "part": number} for number, part in enumerate(content)]
         if found and calls:
             found[-1] |= more
