@@ -86,7 +86,10 @@ def compare_presets(
         request = Conversation.of(given)
         sides = [_comparable(request_settings(request, setup, preset), setup) for preset in (a, b)]
         prompt = prompt_of(request, setup, host=running, progress=progress, cancel=cancel)
-        answers = [running.generate(prompt.ids, s.sampling, progress=progress, cancel=cancel) for s in sides]
+        asked = [side.sampling for side in sides]
+        # Evaluated beforehand the prompt is in the cache for both: to the second alone its logits would be others.
+        running.generate(prompt.ids, asked[0] | {"max_tokens": 0}, progress=progress, cancel=cancel)
+        answers = [running.generate(prompt.ids, sampling, progress=progress, cancel=cancel) for sampling in asked]
         return Answers(sides[0], sides[1], answers[0], answers[1])
 
 

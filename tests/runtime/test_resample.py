@@ -91,6 +91,16 @@ def test_two_programs_on_one_request(single):
 
 
 @pytest.mark.model
+def test_one_program_twice_is_the_same_program(single):
+    """Were the prompt in the cache for the second alone, its last logits would be others by the noise of a batch."""
+    unsure = {"temperature": 2.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
+    for seed in range(12):
+        messages = [{"role": "user", "content": f"read src/app.py and then read it again please {seed}"}]
+        request = {"messages": messages, "seed": seed} | unsure
+        assert compare_presets(request, single.setup, "llama-server", "llama-server", host=single).same
+
+
+@pytest.mark.model
 def test_a_random_seed_makes_no_difference_between_programs(single):
     setup = single.setup.replace(**{"sampling.seed": -1, "sampling.temperature": 2.0})
     found = compare_presets(REQUEST, setup, "llama-server", "llama-server", host=single)
