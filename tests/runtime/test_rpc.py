@@ -138,18 +138,21 @@ def test_a_server_elsewhere_is_used_by_its_address(make_host):
         host.load()
     command = [sys.executable, "-m", "workbench.runtime.rpc", address, "1"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as running:
-        while running.poll() is None and _refused(address):
+        while running.poll() is None and is_refused(address):
             pass
         info = host.load()
         assert info["devices"] == ["RPC0"]
         assert rpc_mib(info, "model") > 6
         assert servers_of(host) == []  # the user's own is used and left alone
+        with pytest.raises(CannotRun, match="says nothing for 3 s; a server serves one process at a time"):
+            on_rpc(make_host, -1, devices=[address]).load(deadline_s=30)
         host.close()
+        assert on_rpc(make_host, -1, devices=[address]).load()["devices"] == ["RPC0"]
         assert running.poll() is None
         running.stdin.close()
 
 
-def _refused(address):
+def is_refused(address):
     host, port = address.split(":")
     with socket.socket() as probe:
         probe.settimeout(0.1)

@@ -1,11 +1,15 @@
 """The runtime lab on toolsmith, without a browser: what it computes, foresees, refuses, survives and shows."""
 
 import dataclasses
+import socket
+import subprocess
+import sys
 import time
 
 import psutil
 import pytest
 
+from tests.runtime.test_rpc import is_refused
 from workbench import data
 from workbench.errors import BadRequest
 from workbench.setup import Setup
@@ -177,6 +181,31 @@ def test_a_server_that_dies_is_shown_and_the_next_run_works(lab):
     assert lab.result.b.state == "loaded"
     settle(lab, rpc=False)
     assert servers() == []
+
+
+def test_a_server_that_one_side_uses_is_refused_to_the_other_and_foreseen_for_its_own(lab):
+    lab.align()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    command = [sys.executable, "-m", "workbench.runtime.rpc", address, "1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as running:
+        while running.poll() is None and is_refused(address):
+            pass
+        assert settle(lab, "a", devices=address, n_gpu_layers="3").a.state == "loaded"
+        found = settle(lab, "a", n_batch="256")
+        assert (found.a.state, found.a.cost) == ("loaded", "context")
+        assert lab.memory["a"].places[-1] == "RPC0"
+        assert settle(lab, "a", n_gpu_layers="2").a.state == "loaded"
+        assert lab.memory["a"] is None
+        lab.align()
+        lab.wait(120)
+        assert (lab.result.a.state, lab.result.b.state) == ("loaded", "failed")
+        assert "serves one process at a time" in lab.result.b.error
+        settle(lab, "a", devices="", n_gpu_layers="", n_batch="")
+        lab.align()
+        lab.wait(120)
+        running.stdin.close()
 
 
 def test_a_cancel_stops_it_and_leaves_what_was_had(lab):

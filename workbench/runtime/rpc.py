@@ -3,7 +3,7 @@
 A setup names them in `runtime.devices`: `rpc:local` starts a server for this model alone (each time it is
 named, one more), `HOST:PORT` is an `rpc-server` that the user runs. Nothing listens and nothing is spoken to
 that was not named. The protocol knows no password: other users of this machine can speak to a server on
-loopback too. When a server goes away, llama.cpp ends the process that uses it: that is the model's process, and
+loopback too. A server serves one process at a time, and lets the next one wait. When a server goes away, llama.cpp ends the process that uses it: that is the model's process, and
 the kernel hears of it as `HostDied`.
 
 Behaviour: https://github.com/ggml-org/llama.cpp/blob/0c1e57098bba43ac29e6e3b677cdceebdd22334f/ggml/src/ggml-rpc/ggml-rpc.cpp
@@ -32,6 +32,7 @@ ADDRESS = re.compile(r"([^\s:/\[\]]+):(\d{1,5})")
 START_WAIT_S = 20.0
 ANSWER_WAIT_S = 3.0
 POLL_S = 0.02
+HELLO = bytes([14]) + (24).to_bytes(8, "little") + bytes(24)  # how a client without special abilities begins
 ATTEMPTS = 3  # ports: between finding a free one and listening on it somebody else may take it
 
 
@@ -125,8 +126,8 @@ def _listens(child: subprocess.Popen[bytes], address: str, stopped: Callable[[],
 
 
 def _answering(address: str) -> str:
-    """`address`, where something listens there. Errors: `CannotRun`."""
-    if (why := _reachable(address, ANSWER_WAIT_S)) is not None:
+    """`address`, where something listens there and has time for us. Errors: `CannotRun`."""
+    if (why := _reachable(address, ANSWER_WAIT_S, answers=True)) is not None:
         raise CannotRun(
             f"no RPC server answers at {address}: {why}",
             "accepted is the address of a running rpc-server of the same llama.cpp version",
@@ -135,13 +136,30 @@ def _answering(address: str) -> str:
     return address
 
 
-def _reachable(address: str, timeout_s: float) -> str | None:
-    """None where something listens, else why not."""
+def _reachable(address: str, timeout_s: float, *, answers: bool = False) -> str | None:
+    """None where something listens (and, with `answers`, says something or hangs up when greeted), else why not."""
     host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), timeout_s).close()
+        with socket.create_connection((host, int(port)), timeout_s) as connection:
+            if answers:
+                connection.sendall(HELLO)
+                return _silent(connection, timeout_s)
     except (OSError, OverflowError) as error:
         return getattr(error, "strerror", None) or str(error)
+    return None
+
+
+def _silent(connection: socket.socket, timeout_s: float) -> str | None:
+    """Why nothing came, None where something did or the other side hung up: llama.cpp then says what is wrong."""
+    try:
+        connection.recv(1)
+    except TimeoutError:
+        return (
+            f"it takes the connection and says nothing for {timeout_s:g} s; a server serves one process at a time, "
+            "and another one may have it"
+        )
+    except OSError:
+        pass
     return None
 
 

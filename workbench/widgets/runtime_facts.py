@@ -41,19 +41,28 @@ class Foresight:
         asked = (setup.model, setup.metadata, setup.runtime) if setup is not None else None
         if asked == self._asked[side]:
             return False
-        held = host.held_mib if host is not None else {}
-        self.memory[side], self._asked[side] = self._estimated(setup, held, progress, cancel), asked
+        self.memory[side], self._asked[side] = self._estimated(setup, host, progress, cancel), asked
         return True
 
-    def _estimated(
-        self, setup: Setup | None, held: Mapping[str, float], progress: Progress, cancel: Cancel
-    ) -> Foreseen:
+    def _estimated(self, setup: Setup | None, host: Host | None, progress: Progress, cancel: Cancel) -> Foreseen:
+        """A server that the side's own process has serves no other: that process is asked, or nothing is foreseen."""
+        if setup is None:
+            return None
+        watch: dict[str, Any] = {"progress": progress, "cancel": cancel}
         try:
-            return estimate(setup, held_mib=held, progress=progress, cancel=cancel) if setup is not None else None
+            if host is None or not _is_connected(host, setup):
+                held = host.held_mib if host is not None else {}
+                return estimate(setup, held_mib=held, **watch)
+            return estimate(setup, host=host, **watch) if host.cost_to(setup) != "reload" else None
         except Cancelled:
             raise
         except WorkbenchError as error:
             return str(error)
+
+
+def _is_connected(host: Host, setup: Setup) -> bool:
+    """Whether the process uses a server elsewhere that the setup names too."""
+    return any(f"[{name}]" in buffer for name in setup.runtime.devices or () for buffer in host.held_mib)
 
 
 def groups() -> list[dict[str, Any]]:
