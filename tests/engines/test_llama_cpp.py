@@ -9,7 +9,9 @@ import pytest
 from tests.engines.conversations import CONVERSATIONS
 from tests.engines.templates import OWN, SPECIAL
 from workbench.conversation import Conversation
-from workbench.engines import Template, render
+from workbench.engines import Template, llama_cpp_worker, render
+from workbench.engines.limits import Reply
+from workbench.engines.llama_cpp import all_told
 from workbench.engines.llama_cpp_worker import settable_clock
 from workbench.stages import Rendered
 
@@ -153,3 +155,23 @@ REFUSED = {
     "own: safe text",  # escape
     "own: values of every kind",  # //
 }
+
+
+def test_the_text_is_sent_before_it_is_asked_what_was_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes as long again must not cost the text, where both together take longer than a render may."""
+    sent: list[bytes] = []
+    before: list[int] = []
+    answers = llama_cpp_worker.Answers()
+    monkeypatch.setattr(answers, "seen", lambda *_: before.append(len(sent)) or {"rewrites": ["x"]})
+    options = {"template": "{{ messages[0].content }}", "special": {}, "clock": "2024-07-26"}
+    answers(options, b'{"messages": [{"role": "user", "content": "Hi"}]}', sent.append)
+    assert before == [2]
+    assert sent[1:] == [b"Hi", b'{"rewrites": ["x"]}']
+
+
+def test_a_text_whose_changes_could_not_be_told_in_time_says_so() -> None:
+    notes: list[str] = []
+    facts = all_told(Reply("Hi", {"caps": {}}, {}, "stopped after 2 s"), notes)
+    assert (facts.text, notes) == ("Hi", ["not evaluated: what the engine changed in the request"])
+    assert all_told(Reply("Hi", {"caps": {}}, {"seen": 1}), notes).plain == {"caps": {}, "seen": 1}
+    assert len(notes) == 1

@@ -214,3 +214,16 @@ def test_a_models_flags_and_overrides_reach_the_server(demo_model) -> None:
         template = resolve_template(setup, read_header(setup.model))
         found = render(Conversation.from_dict({"messages": [USER]}), template, engine="llama-server")
         assert (found.text or "").startswith(expected), found
+
+
+def test_the_text_is_sent_before_the_server_is_asked_what_it_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.engines import llama_server_worker
+
+    sent: list[bytes] = []
+    before: list[int] = []
+    answers = llama_server_worker.Answers()
+    monkeypatch.setattr(answers, "apply", lambda *_: ("Hi", {"caps": {}}))
+    monkeypatch.setattr(answers, "seen", lambda *_: before.append(len(sent)) or {"rewrites": ["x"]})
+    answers({"override": "", "model": "", "more": {}}, b'{"messages": []}', sent.append)
+    assert before == [2]
+    assert sent[1:] == [b"Hi", b'{"rewrites": ["x"]}']

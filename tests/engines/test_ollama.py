@@ -286,6 +286,7 @@ def test_what_cannot_be_told_is_unknown_and_the_text_is_what_it_was() -> None:
         "{{ range .Messages }}{{ .Content }}{{ end }}", {"role": "user", "content": "a\ue0000 text \ue001b"}
     )
     assert [span.origin for span in marked.spans] == ["unknown"]
+    assert marked.notes == ("origins are unknown: the template could not be followed",)
     assert marked.text == "a\ue0000 text \ue001b"
 
 

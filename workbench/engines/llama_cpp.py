@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.engines.base import Job
 from workbench.engines.borrow import split, with_origins
-from workbench.engines.limits import Sandbox
+from workbench.engines.limits import Reply, Sandbox
 from workbench.engines.replies import body_of, clock_of, rendered
 from workbench.engines.seen import Parts, origins_of, request_seen, shift_of
 from workbench.engines.template import Template
@@ -67,11 +67,18 @@ class LlamaCpp:
         text, notes = choose(job)
         clock = clock_of(job)
         options = {"template": text, "special": dict(job.template.special_tokens), "clock": clock}
-        reply = sandbox().render(options, body_of(job), cancel=cancel)
+        reply = all_told(sandbox().render(options, body_of(job), cancel=cancel), notes)
         if reply.plain.get("clock_used"):
             notes.append(_clock_note(reply.plain["clock_can_be_set"], clock, job.clock))
         found = rendered(self, reply, Job(job.conversation, job.template), notes)
         return origins_by(found, job, Template(text, (), job.template.special_tokens), clock, reply.plain, cancel)
+
+
+def all_told(reply: Reply, notes: list[str]) -> Reply:
+    """A reply with what the engine handed on among its facts: told behind the text, which it must not cost."""
+    if reply.cut and reply.text is not None:
+        notes.append("not evaluated: what the engine changed in the request")
+    return reply._replace(plain=reply.plain | reply.tracked, tracked={})
 
 
 def origins_by(

@@ -35,14 +35,13 @@ class Answers:
         template, clock = options["template"], datetime.fromisoformat(options["clock"])
         context = context_of(body, options["special"])
         found = self.render(template, context, clock)
-        facts: Meta = {"rewrites": [], "clock_used": "strftime_now" in template}
+        facts: Meta = {"clock_used": "strftime_now" in template}
         facts |= {"clock_can_be_set": self.clock_can_be_set, "caps": found.get("caps", {})}
         if not found.get("ok"):
             facts["error"] = error_of(found)
-        if found.get("stage") != "trap":
-            facts |= self.seen(template, context, clock, found.get("caps"), body)
         send_text(send, found.get("text"), facts)
-        send(b"{}")
+        told = self.seen(template, context, clock, found.get("caps"), body) if found.get("stage") != "trap" else {}
+        send(json.dumps(told).encode())
 
     def seen(self, template: str, context: Meta, clock: datetime, caps: Any, body: Meta) -> Meta:
         """`seen`, the variables as the engine handed them on, and `rewrites`; neither where it does not tell."""

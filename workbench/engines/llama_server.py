@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.engines.base import Job
 from workbench.engines.limits import Reply, Sandbox
-from workbench.engines.llama_cpp import choose, origins_by
+from workbench.engines.llama_cpp import all_told, choose, origins_by
 from workbench.engines.replies import body_of, clock_of, rendered
 from workbench.engines.seen import showing
 from workbench.engines.template import TEMPLATE_KEY, Template
@@ -65,8 +65,8 @@ class LlamaServer:
             telling = str(_model(_showing(job.template))) if job.template.own else model
             options: dict[str, Any] = {"override": override, "template": text, "model": model, "more": more}
             options["showing"] = {"override": "" if job.template.own else showing(text), "model": telling}
-            reply = sandbox().render(options, body_of(job), cancel=cancel)
-        if reply.text is not None and "seen" not in reply.plain and not address:
+            reply = all_told(sandbox().render(options, body_of(job), cancel=cancel), notes)
+        if reply.text is not None and "seen" not in reply.plain and not reply.cut and not address:
             notes.append("not evaluated: what the server rewrote in the request")
         if job.template.adds_bos:
             notes.append("the file asks for BOS: where the template writes it too, the server takes it off again")

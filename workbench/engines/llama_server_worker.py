@@ -31,10 +31,10 @@ class Answers:
         body = json.loads(body_text.decode("utf-8", "surrogatepass"))
         with said_to_stderr():
             text, facts = self.apply(options["override"], options["model"], with_arguments(body, options["more"]))
-            if text is not None:
-                facts |= self.seen(options, body, facts.get("caps"))
         send_text(send, text, facts)
-        send(b"{}")
+        with said_to_stderr():
+            told = self.seen(options, body, facts.get("caps")) if text is not None else {}
+        send(json.dumps(told).encode())
 
     def apply(self, template: str, model: str, body: bytes) -> tuple[str | None, Meta]:
         """The prompt that `/apply-template` gives, None and the error."""

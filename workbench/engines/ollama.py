@@ -103,9 +103,9 @@ def _with_origins(found: Rendered, reply: Reply, sent: dict[str, Any], job: Job,
 
     marked = reply.tracked.get("marked")
     if not marked or found.text is None:
-        return found
-    spans = spans_of(marked, found.text, sent, job.conversation.data, template)
-    return replace(found, spans=spans or found.spans)
+        why = "origins are unknown: the template could not be followed"
+        return replace(found, notes=(*found.notes, why)) if found.text and job.track and not reply.cut else found
+    return replace(found, spans=spans_of(marked, found.text, sent, job.conversation.data, template) or found.spans)
 
 
 def _as_sent(span: Span, text: str, messages: list[Any], job: Job) -> Span:

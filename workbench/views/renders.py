@@ -11,10 +11,11 @@ from workbench.stages import Rendered
 from workbench.views import rendered as one
 from workbench.views import tokens_alignment
 from workbench.views.html import code, cut, escape, fold, heading, mark, notes, table, visible, wrong
-from workbench.views.palette import FAINT, GOOD, MONO, NOTE, WRONG
+from workbench.views.palette import FAINT, GOOD, MONO, NOTE, WRONG, Pair
 
 LIMIT_CHARACTERS = 20_000
 LIMIT_DIFFERENCES = 400
+LIMIT_ALIKE = 2_000  # characters of a stretch that is alike
 
 
 def view(value: Renders) -> str:
@@ -119,18 +120,34 @@ def marked(a: str, b: str, changes: tuple[Difference, ...]) -> str:
     """Text `a` with what is only in it and what is only in `b` marked, white space and control characters visible."""
     parts, at = [], 0
     for change in changes[:LIMIT_DIFFERENCES]:
-        parts.append(html.escape(visible(a[at : change.start_a])))
+        parts.append(_alike(a[at : change.start_a]))
         at = change.end_a
         if gone := a[change.start_a : change.end_a]:
-            parts.append(mark(visible(gone, spaces=True), WRONG, "only in the first", "text-decoration:line-through"))
+            parts.append(_only(gone, WRONG, "only in the first", "text-decoration:line-through"))
         if new := b[change.start_b : change.end_b]:
-            parts.append(mark(visible(new, spaces=True), GOOD, "only in the second"))
+            parts.append(_only(new, GOOD, "only in the second"))
     rest = a[at:] if len(changes) <= LIMIT_DIFFERENCES else ""
     parts.append(html.escape(visible(rest[:LIMIT_CHARACTERS])))
     box = f"{MONO};font-size:13px;line-height:1.6;white-space:pre-wrap;overflow-wrap:anywhere"
     left = cut(min(len(changes), LIMIT_DIFFERENCES), len(changes), "differences")
     left += cut(min(len(rest), LIMIT_CHARACTERS), len(rest), "characters")
     return f'<div style="{box}">{"".join(parts)}</div>{left}'
+
+
+def _alike(text: str) -> str:
+    """A stretch that both texts have; of a long one its beginning and its end."""
+    if len(text) <= LIMIT_ALIKE:
+        return html.escape(visible(text))
+    half = LIMIT_ALIKE // 2
+    left_out = f"… {len(text) - LIMIT_ALIKE:,} characters that are alike …"
+    shown = [html.escape(visible(part)) for part in (text[:half], text[-half:])]
+    return mark(left_out, FAINT).join(shown)
+
+
+def _only(text: str, pair: Pair, title: str, extra: str = "") -> str:
+    """A stretch that one of the texts has, cut with a count."""
+    shown = mark(visible(text[:LIMIT_CHARACTERS], spaces=True), pair, title, extra)
+    return shown + cut(min(len(text), LIMIT_CHARACTERS), len(text), "characters")
 
 
 def _whole(found: Rendered) -> str:
