@@ -107,6 +107,8 @@ class _Run:
 
     def _answer(self, side: Side, ids: list[int], sampling: dict[str, Any]) -> None:
         with side.timed("answer") as host:
+            # Every side reads the whole prompt: with a part of it in the cache, equal sides' near ties fall otherwise.
+            host.score([0], top_k=1, cancel=self.options["cancel"])
             answer = host.generate(ids, sampling, top_k=1, **self.options)
         if answer.stop_reason == "cancelled":
             raise Cancelled(answer.stop_detail)
