@@ -12,7 +12,7 @@ import math
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -110,13 +110,17 @@ class Sweep(Value, Plotted):
 def grid(base: Setup, axes: Mapping[str, Sequence[Any]]) -> tuple[Setup, ...]:
     """Every combination of the values of `axes` (by dotted name) in `base`, the last axis fastest.
 
-    Errors: `BadRequest` for a name or a value that a setup does not have.
+    Errors: `BadRequest` for a name or a value that a setup does not have, or axes that are no lists of values.
     """
+    for name, values in dict(axes).items():
+        if not isinstance(name, str):
+            raise BadRequest(f"a setting is called {name!r}", 'accepted is a dotted name such as "runtime.type_k"')
+        _require_list(f"the values of {name}", values)
     return tuple(base.replace(**dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values()))
 
 
 def sweep(
-    setups: Sequence[Setup],
+    setups: Sequence[Setup | str | Path],
     requests: Sequence[Any],
     *,
     until: str = "parsed",
@@ -128,25 +132,37 @@ def sweep(
 ) -> Sweep:
     """Every request under every setup, up to the stage `until`; what goes wrong in a cell is that cell's error.
 
-    With `folder` each result is kept there and taken over next time, while setup, files, request and versions are
-    the same. A setup with all its requests is one piece of work: on `hosts` local model processes at once, or
-    through `executor` (`distributed.Client(...).get_executor()` for a Dask cluster), whose machines need the same
-    model paths. Results come as they are measured where they see the folder too, else with the setup's last one. A
-    cancel ends with the cells so far. Errors: `BadRequest`, `BadFile` for a folder that cannot be written to.
+    `setups` may be paths of models. With `folder` each result is kept there and taken over next time, while setup,
+    files, request and versions are the same; an error is tried again, for its cause may lie outside of these. A
+    setup with all its requests is one piece of work: on `hosts` local model processes at once, or through `executor`
+    (`distributed.Client(...).get_executor()` for a Dask cluster), whose machines need the same model paths. Results
+    come as they are measured where they see the folder too, else with the setup's last one. A cancel ends with the
+    cells so far. Errors: `BadRequest`, `BadFile` for a folder that cannot be written to.
     """
     if until not in STAGES:
         raise BadRequest(f"until is {until!r}", f"accepted are {', '.join(STAGES)}")
     if not isinstance(hosts, int) or hosts < 1:
         raise BadRequest(f"hosts is {hosts!r}", "accepted is a whole number, 1 or more")
+    _require_list("setups", setups)
+    _require_list("requests", requests)
     given = tuple(Conversation.of(request) for request in requests)
+    asked = tuple(one if isinstance(one, Setup) else Setup(model=str(one)) for one in setups)
     with ExitStack() as stack:
         place = Path(folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="sweep-"))).absolute()
         _make(place)
-        work = _Sweep(tuple(setups), given, until, place)
+        work = _Sweep(asked, given, until, place)
         stack.callback(work.clean)
         pool = executor or stack.enter_context(ThreadPoolExecutor(hosts))
         work.run(pool, progress, cancel)
         return work.result()
+
+
+def _require_list(what: str, given: Any) -> None:
+    """Errors: `BadRequest` for one thing where several are wanted."""
+    if isinstance(given, (str, Path, Mapping, Setup, Conversation)) or not isinstance(given, Iterable):
+        raise BadRequest(
+            f"{what}: {clip(repr(given), NAME_CHARACTERS)} is no list", "accepted is a list", "put it in []"
+        )
 
 
 class _Sweep:
@@ -161,6 +177,7 @@ class _Sweep:
         self.keys = [[key_of(setup, request, until) for request in requests] for setup in setups]
         wanted = dict.fromkeys(itertools.chain.from_iterable(self.keys))
         self.cells = {key: found for key in wanted if (found := kept(folder, key)) is not None}
+        self.again = {key for key, measured in self.cells.items() if measured["error"] is not None}
         self.total = len(wanted)
 
     def run(self, pool: Executor, progress: Progress | None, cancel: Cancel | None) -> None:
@@ -201,7 +218,7 @@ class _Sweep:
 
     def _work(self) -> Iterator[Work]:
         """One piece for each setup that has something left to do; a cell that stands twice is done once."""
-        taken = set(self.cells)
+        taken = self.cells.keys() - self.again
         for setup, keys in zip(self.setups, self.keys, strict=True):
             todo = {key: request for key, request in zip(keys, self.requests, strict=True) if key not in taken}
             taken |= todo.keys()
@@ -225,7 +242,8 @@ class _Sweep:
             return
         for key, measured in found.items():
             self.cells[key] = measured
-            if kept(self.folder, key) is None:
+            self.again.discard(key)
+            if kept(self.folder, key) != measured:
                 try:
                     keep(self.folder, key, measured)
                 except OSError as error:
@@ -233,8 +251,8 @@ class _Sweep:
 
     def _count(self, working: set[Future[Any]]) -> int:
         """Cells that are there, those of work that still runs included."""
-        keys = (key for future in working for key in self.futures[future].keys)
-        return len(self.cells) + sum((self.folder / f"{key}.json").exists() for key in keys)
+        keys = {key for future in working for key in self.futures[future].keys} - self.again
+        return len(self.cells) - len(self.again) + sum((self.folder / f"{key}.json").exists() for key in keys)
 
 
 def _make(folder: Path) -> None:

@@ -191,6 +191,6 @@ def kept(folder: Path, key: str) -> dict[str, Any] | None:
     """The cell that is there and whole, None for any other."""
     try:
         result = json.loads((folder / f"{key}.json").read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return result if isinstance(result, dict) and result.keys() == MEASURED.keys() else None

@@ -193,6 +193,39 @@ def test_an_interrupt_ends_the_hosts(tmp_path):
     assert [path for path in tmp_path.iterdir() if path.suffix != ".json"] == []
 
 
+def test_one_thing_where_a_list_is_wanted_is_said():
+    for setups, requests in ((BASE, [HI]), ([BASE], HI), ([BASE], "request.json"), (None, [HI])):
+        with pytest.raises(BadRequest, match=r"^(setups|requests): .* is no list; accepted is a list"):
+            sweep(setups, requests)
+    for axes, words in (
+        ({"runtime.type_k": "f16"}, "the values of runtime.type_k: 'f16' is no list"),
+        ({"runtime.type_k": None}, "the values of runtime.type_k: None is no list"),
+        ({5: [1]}, "a setting is called 5"),
+    ):
+        with pytest.raises(BadRequest, match=words):
+            grid(BASE, axes)
+    assert sweep([str(data.toolsmith())], [HI], until="rendered").setups == (Setup(model=str(data.toolsmith())),)
+
+
+def test_an_error_is_tried_again_and_what_a_cancel_left_of_it_stays(tmp_path):
+    """A server that was not there, memory that was taken, a process that was killed."""
+    cells = tmp_path / "cells"
+    found = sweep([BASE], [HI], folder=cells, until="tokens")
+    (path,) = cells.iterdir()
+    path.write_text('{"a":' * 5000)
+    assert kept(cells, path.stem) is None
+    path.write_text(json.dumps(dict(MEASURED) | {"error": "no RPC server answers"}))
+    cancelled = Cancel()
+    cancelled.set()
+    before = sweep([BASE], [HI], folder=cells, until="tokens", cancel=cancelled)
+    assert cell(before, 0)["error"] == "no RPC server answers"
+    told = []
+    again = sweep([BASE], [HI], folder=cells, until="tokens", progress=lambda *args: told.append(args))
+    assert again == found
+    assert json.loads(path.read_text()) == cell(found, 0)
+    assert told[-1] == ("sweeping", 1, 1)
+
+
 def test_equal_cells_are_measured_once(tmp_path):
     found = sweep([BASE, BASE], [HI, HI], folder=tmp_path, until="scores")
     assert len(found.cells) == 4

@@ -3,8 +3,8 @@
 A setup names them in `runtime.devices`: `rpc:local` starts a server for this model alone (each time it is
 named, one more), `HOST:PORT` is an `rpc-server` that the user runs. Nothing listens and nothing is spoken to
 that was not named. The protocol knows no password: other users of this machine can speak to a server on
-loopback too. A server serves one process at a time, and lets the next one wait. When a server goes away, llama.cpp ends the process that uses it: that is the model's process, and
-the kernel hears of it as `HostDied`.
+loopback too. A server serves one process at a time, and lets the next one wait. When a server goes away,
+llama.cpp ends the process that uses it: that is the model's process, and the kernel hears of it as `HostDied`.
 
 Behaviour: https://github.com/ggml-org/llama.cpp/blob/0c1e57098bba43ac29e6e3b677cdceebdd22334f/ggml/src/ggml-rpc/ggml-rpc.cpp
 """

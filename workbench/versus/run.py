@@ -143,7 +143,7 @@ class _Work:
         a, b = result.a, result.b
         without = [name for name, side in (("a", a), ("b", b)) if side.trace is None or side.trace.scores is None]
         if without:
-            return replace(result, notes=(f"the scores are not compared: {' and '.join(without)} has none",))
+            return replace(result, notes=(f"the scores are not compared: {_none(without)}",))
         old = self.previous
         if old is not None and old.pair is not None and (old.a, old.b) == (a, b):
             return replace(result, pair=old.pair, notes=old.notes)
@@ -191,6 +191,10 @@ class _Work:
             raise
         except WorkbenchError as error:
             return str(error)
+
+
+def _none(sides: list[str]) -> str:
+    return "neither a nor b has any" if len(sides) > 1 else f"{sides[0]} has none"
 
 
 def _same_tokens(a: Side, b: Side) -> bool:
