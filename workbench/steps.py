@@ -93,7 +93,11 @@ class Steps(Value):
         return "".join(text[piece.start : piece.end] for piece in pieces)
 
     def _rows(self) -> list[dict[str, Any]]:
-        return [step._asdict() | {"text": self.text_of(number)} for number, step in enumerate(self.steps)]
+        text = self.rendered.text or ""
+        wrote = [""] * len(self.steps)
+        for piece in self.pieces:
+            wrote[piece.step] += text[piece.start : piece.end]
+        return [step._asdict() | {"text": own} for step, own in zip(self.steps, wrote, strict=True)]
 
     def __repr__(self) -> str:
         return f"Steps({len(self.steps):,} steps, {clip(repr(self.rendered.text or ''), 60)})"
@@ -117,12 +121,19 @@ def template_steps(request: Conversation | dict[str, Any] | list[Any] | str | Pa
     conversation = Conversation.of(request)
     rendered, told = Transformers().watch(Job(conversation, template, setup.effective()["template"]["clock"]))
     if told is None:
-        error = f"{rendered.error.type}: {rendered.error.message}" if rendered.error else ""
         raise BadRequest(
-            f"the steps of this template could not be followed: {error or '; '.join(rendered.notes)}",
+            f"the steps of this template could not be followed: {_why(rendered)}",
             "accepted is a template that runs",
         )
     return steps_of(rendered, told, given(conversation, dict(template.special_tokens)))
+
+
+def _why(rendered: Rendered) -> str:
+    """What stopped a render, with its place where that is known."""
+    error = rendered.error
+    if error is None:
+        return "; ".join(rendered.notes)
+    return f"{error.type}{f' at line {error.line}' if error.line else ''}: {error.message}"
 
 
 def given(conversation: Conversation, special: dict[str, str]) -> dict[str, str]:
@@ -164,22 +175,22 @@ def _in_order(rendered: Rendered, told: dict[str, Any]) -> tuple[list[Step], Num
             steps.append(event)
             numbers.append(number)
 
+    words = next((note for note in rendered.notes if "more events" in note), "more steps are not kept")
+    own: list[int] = []  # the step of each stretch that no event wrote
+    more: int | None = None
     for start, _end, number, line in told["stretches"]:
-        if number == -1:
+        if number == -1 or (number == -2 and more is None):
             happen(start)
-            steps.append(Step("text", line, 1, "", start))
+            more = len(steps) if number == -2 else more
+            steps.append(Step("text", line, 1, "", start) if number == -1 else Step("more", 0, 0, words, start))
             numbers.append(None)
+        if number < 0:
+            own.append(len(steps) - 1 if number == -1 else more or 0)
     if waiting:
         happen(waiting[0][1].at)
-    own = iter([n for n, number in enumerate(numbers) if number is None])
-    more = next((start for start, _, number, _ in told["stretches"] if number == -2), None)
-    if more is not None:
-        words = next((note for note in rendered.notes if "more events" in note), "more steps are not kept")
-        steps.append(Step("more", 0, 0, words, more))
-        numbers.append(None)
+    steps_of_own = iter(own)
     for start, end, number, line in told["stretches"]:
-        step = next(own) if number == -1 else len(steps) - 1 if number == -2 else step_of[number]
-        pieces.append(Piece(start, end, step, line))
+        pieces.append(Piece(start, end, next(steps_of_own) if number < 0 else step_of[number], line))
     return steps, numbers, pieces
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from workbench.errors import BadRequest
@@ -208,3 +210,21 @@ def test_watching_changes_nothing(source):
 @pytest.mark.parametrize("source", ["plain <script>", "{{ messages | tojson }}"])
 def test_every_template_has_a_view(source: str):
     assert "<script>" not in html_of(steps(source))
+
+
+def test_what_comes_behind_steps_that_are_not_kept_stands_behind_them():
+    found = steps("{% for i in range(30000) %}{{ i }}{% endfor %}end")
+    assert [step.kind for step in found.steps[-2:]] == ["more", "text"]
+    assert [step.at for step in found.steps] == sorted(step.at for step in found.steps)
+
+
+def test_many_steps_become_a_table_at_once():
+    began = time.monotonic()
+    table = steps("{% for i in range(9000) %}{{ i }},{% endfor %}").to_frame()
+    assert time.monotonic() - began < 20  # it took minutes, piece by piece for every step
+    assert "".join(table["text"]) == "".join(f"{i}," for i in range(9000))
+
+
+def test_what_cannot_be_stepped_says_on_which_line():
+    with pytest.raises(BadRequest, match="TemplateSyntaxError at line 2: Expected an expression"):
+        steps("a\n{% if %}")
