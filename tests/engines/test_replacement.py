@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from ggufdoctor import ollama as registry
 
 from tests.engines.conversations import CONVERSATIONS
 from tests.engines.replacement import judged, outcomes
@@ -56,7 +57,7 @@ def test_what_was_found_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert TALLY["unknown"] <= 0.02 * TALLY.total()
 
 
-@pytest.mark.parametrize("engine", ["llama.cpp", "llama-server", "llama-cpp-python"])
+@pytest.mark.parametrize("engine", ["llama.cpp", "llama-server", "llama-cpp-python", "ollama"])
 def test_engines_that_borrow_their_origins_claim_none_that_is_false(engine: str) -> None:
     """On what these engines rewrite too: null and typed content, calls, thinking defaults."""
     found: Counter[str] = Counter()
@@ -67,6 +68,16 @@ def test_engines_that_borrow_their_origins_claim_none_that_is_false(engine: str)
                 assert outcome.verdict != "false", f"{engine}, {name}, {case}: {outcome}"
                 found[outcome.verdict] += 1
     assert found["exact"] > 40
+
+
+@pytest.mark.parametrize("name", sorted(registry.load_goldens()["renders"]))
+def test_go_templates_claim_none_that_is_false(name: str) -> None:
+    found: Counter[str] = Counter()
+    for case in CASES:
+        for outcome in outcomes(Template(registry.template_source(name)), CONVERSATIONS[case], engine="ollama"):
+            assert outcome.verdict != "false", f"{case}: {outcome}"
+            found[outcome.verdict] += 1
+    assert found["exact"] > 10
 
 
 @pytest.mark.parametrize("name", FORGIVEN)

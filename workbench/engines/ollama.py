@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -157,6 +157,7 @@ def is_go(text: str) -> bool:
     return "{%" not in text and _GO.search(text) is not None
 
 
+@lru_cache(maxsize=64)  # it takes tens of milliseconds, of which an editor has none
 def substitute(jinja: str) -> tuple[str, int, str] | None:
     """Name, edit distance and text of the Go template that `ollama create` takes for a Jinja template, None for none.
 
