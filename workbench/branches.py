@@ -51,16 +51,7 @@ def branch(
         so_far = _branches(given, setup, running, progress, cancel)
         old = _step(so_far.base, step)
         ids = [*so_far.tokens.ids.tolist(), *so_far.base.ids[:step], token]
-        piece = running.pieces([token])[token]
-        sampling = so_far.base.sampling.value()
-        if sampling["max_tokens"] >= 0:
-            sampling["max_tokens"] = max(0, sampling["max_tokens"] - step - 1)
-        if sampling.get("grammar"):
-            raise BadRequest(
-                "the answer follows a grammar, which would begin anew at a branch",
-                "accepted are answers without one",
-                "leave out sampling.grammar",
-            )
+        piece, sampling = running.pieces([token])[token], _sampling(so_far.base, step)
         if running.entries(cancel=cancel).ends[token]:
             detail = f"the branch begins with {show_bytes(piece)} (id {token}), which ends an answer"
             written = Generation((), "end-of-generation", detail, "", so_far.base.sampling)
@@ -72,8 +63,31 @@ def branch(
     shared = b"".join(one.piece for one in so_far.base.steps[:step])
     known = dict(zip(old.top_ids, enumerate(old.top_logprobs, 1), strict=True)).get(token)
     rank, logprob = known if known is not None else (None, None)
+    written = _of_the_whole(written, so_far.base)
     new = Branch(step, token, piece, shared, written, evaluated, logprob, rank)
     return replace(so_far, branches=(*so_far.branches, new))
+
+
+def _sampling(base: Generation, step: int) -> dict[str, Any]:
+    """The answer's own, with what is left of its tokens behind `step`. Errors: `BadRequest` for one with a grammar."""
+    sampling: dict[str, Any] = base.sampling.value()
+    if sampling.get("grammar"):
+        raise BadRequest(
+            "the answer follows a grammar, which would begin anew at a branch",
+            "accepted are answers without one",
+            "leave out sampling.grammar",
+        )
+    if sampling["max_tokens"] >= 0:
+        sampling["max_tokens"] = max(0, sampling["max_tokens"] - step - 1)
+    return sampling
+
+
+def _of_the_whole(written: Generation, base: Generation) -> Generation:
+    """What ended it, told of the whole answer: the limit is that of the base."""
+    if written.stop_reason != "max-tokens":
+        return written
+    limit = base.sampling.value()["max_tokens"]
+    return replace(written, stop_detail=f"max_tokens is {limit:,} for the whole answer")
 
 
 def _whole(name: str, number: int) -> int:

@@ -185,11 +185,11 @@ class Conversation(Value):
         return f"Conversation({len(self.messages)} messages{tools}, last {clip(repr(last), 60)})"
 
 
-def read_text(path: Path, what: str) -> str:
-    """A file's text as UTF-8. Errors: `BadFile` that names `what` was expected."""
+def read_text(path: Path, what: str, *, keep_mark: bool = False) -> str:
+    """A file's text as UTF-8; `keep_mark`: with its byte-order mark. Errors: `BadFile` that names `what` it is."""
     try:
         with path.open("rb") as file:
-            return text_of(file, str(path), what)
+            return text_of(file, str(path), what, keep_mark=keep_mark)
     except FileNotFoundError as error:
         raise BadFile(f"no file at {path}", f"expected {what}", "check the path") from error
     except IsADirectoryError as error:
@@ -199,13 +199,13 @@ def read_text(path: Path, what: str) -> str:
         raise BadFile(f"{path} cannot be read: {reason}", f"expected {what}", "check the path") from error
 
 
-def text_of(file: BinaryIO, name: str, what: str) -> str:
+def text_of(file: BinaryIO, name: str, what: str, *, keep_mark: bool = False) -> str:
     """The text of an open file, which may never end. Errors: `BadFile` that names `what` was expected; `OSError`."""
     content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise BadFile(f"{name} is longer than {MOST_BYTES >> 20} MiB", f"expected {what}", "give less, or a part of it")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8" if keep_mark else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadFile(
             f"{name} is not UTF-8 text (byte {error.start})", f"expected {what} as UTF-8", "convert it"

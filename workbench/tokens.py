@@ -241,10 +241,7 @@ def _texts(texts: str | Path | Mapping[str, str] | None) -> list[tuple[str, str,
     if isinstance(texts, str):
         return [("", "the text", texts)]
     if isinstance(texts, Path):
-        text = read_text(texts, "a text file")
-        with texts.open("rb") as file:
-            mark = "\ufeff" if file.read(3) == "\ufeff".encode() else ""  # which read_text takes off
-        return [("", texts.name, mark + text)]
+        return [("", texts.name, read_text(texts, "a text file", keep_mark=True))]
     if not isinstance(texts, Mapping):
         raise BadRequest(
             f"the texts are of the type {type(texts).__name__}", "accepted are a str, a file's Path, or texts by name"

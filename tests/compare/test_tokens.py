@@ -101,6 +101,7 @@ def test_pieces_count_where_ids_cannot() -> None:
 def test_nothing_at_all() -> None:
     none = made()
     assert align_tokens(none, none, "").blocks == ()
+    assert repr(align_tokens(none, none, "")) == "TokenAlignment(a: 0 | b: 0; no token)"
     assert kinds(align_tokens(none, made((1, 0, 0)), "")) == [("inserted", (0, 0), (0, 1))]
 
 

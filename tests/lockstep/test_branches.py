@@ -52,6 +52,7 @@ def test_a_token_that_was_no_candidate_and_a_request(toolsmith, hosts):
     new = found.branches[0]
     assert len(found.base) == 3
     assert (len(new.generation), new.generation.stop_reason) == (0, "max-tokens")
+    assert new.generation.stop_detail == "max_tokens is 3 for the whole answer"
     assert new.piece == hosts[0].pieces([1000])[1000]
     assert (new.rank, new.logprob) == (None, None)
 

@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import itertools
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -293,6 +294,11 @@ def test_a_file_keeps_its_byte_order_mark(toolsmith, toolsmith_json, tmp_path) -
     found = beside(toolsmith, toolsmith_json, path)
     assert found["text.txt"].text_a == "\ufeffone\r\ntwo"
     assert found.agree
+    path.unlink()
+    os.mkfifo(path)  # can be read once
+    threading.Thread(target=path.write_bytes, args=["\ufeffone".encode()], daemon=True).start()
+    assert beside(toolsmith, toolsmith_json, path)["text.txt"].text_a == "\ufeffone"
+    path.unlink()
     path.write_bytes(b"\xff")
     with pytest.raises(BadFile, match="not UTF-8"):
         beside(toolsmith, toolsmith_json, path)

@@ -102,7 +102,7 @@ class TokenAlignment(Value):
         ]
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{n} {kind}" for kind, n in self.counts.items() if n)
+        counts = ", ".join(f"{n} {kind}" for kind, n in self.counts.items() if n) or "no token"
         also = "same ids, other text; " if self.same_ids and not self.same_text else ""
         return f"TokenAlignment({self.names[0]}: {len(self.a)} | {self.names[1]}: {len(self.b)}; {also}{counts})"
 
