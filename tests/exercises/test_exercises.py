@@ -44,7 +44,7 @@ LOADS = [
     (exercises.explains_the_gap, "flash_attn", True, "not one number differs"),
     (exercises.is_more_than_noise, None, False, "none of n_ubatch"),
     (exercises.is_more_than_noise, "n_ubatch", False, "and the floor is"),
-    (exercises.is_more_than_noise, "use_extra_bufts", True, "other layouts of the same weights"),
+    (exercises.is_more_than_noise, "type_k", True, "eight bits a key"),
     (exercises.does_the_damage, None, False, "is no group"),
     (exercises.does_the_damage, "ffn_gate", False, "and another group more"),
     (exercises.does_the_damage, "attn_v", True, "attn_v restores 2"),

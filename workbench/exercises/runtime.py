@@ -19,8 +19,8 @@ from workbench.setup import Setup
 ASKED = "call-176"  # of toolsmith's held-out requests
 ROOM_MIB = 60
 MOST_LAYERS = 31  # of the demo model: thirty, and the output layer
-# What three people changed about the setup `packed()`.
-CHANGES: dict[str, Any] = {"n_ubatch": 1, "use_extra_bufts": False, "use_mmap": False}
+# What three people changed about the setup `plain()`.
+CHANGES: dict[str, Any] = {"n_ubatch": 1, "use_mmap": False, "type_k": "q8_0"}
 
 
 def on_device(n_gpu_layers: int) -> Setup:
@@ -44,6 +44,11 @@ def script() -> Setup:
     """Toolsmith as another program runs it."""
     settings = {"flash_attn": False, "n_batch": 256, "n_ctx": 512, "use_mmap": False, "op_offload": False}
     return _toolsmith(settings)
+
+
+def plain() -> Setup:
+    """Toolsmith without flash attention."""
+    return _toolsmith({"flash_attn": False})
 
 
 def packed() -> Setup:
@@ -88,12 +93,12 @@ def explains_the_gap(answer: Any) -> Checked:
 
 
 def is_more_than_noise(answer: Any) -> Checked:
-    """Offload, exercise 3: which of `CHANGES` moves the numbers of `packed()` by more than noise does."""
+    """Offload, exercise 3: which of `CHANGES` moves the numbers of `plain()` by more than noise does."""
     if not isinstance(answer, str) or answer not in CHANGES:
         return Checked(False, f"answer_3 is none of {', '.join(CHANGES)}")
-    floor = noise_floor(packed())
-    found = score_both(ask(), packed(), packed().replace(**{f"runtime.{answer}": CHANGES[answer]}), floor=floor)
+    floor = noise_floor(plain())
+    found = score_both(ask(), plain(), plain().replace(**{f"runtime.{answer}": CHANGES[answer]}), floor=floor)
     words = f"{answer}: mean KL {found.mean_kl:.1e} nats, and the floor is {floor.mean_kl:.1e}"
     if not found.beyond_floor:
         return Checked(False, words)
-    return Checked(True, f"{words}: other instructions on other layouts of the same weights")
+    return Checked(True, f"{words}: eight bits a key are fewer than sixteen, whatever the batch")
