@@ -202,6 +202,12 @@ def test_ids_say_whether_a_difference_reaches_the_model(demo_model) -> None:
     assert "39 tokens" in found._repr_html_()
 
 
+def test_the_tables_columns_are_in_the_order_of_the_engines():
+    texts = {"transformers": "a", "llama.cpp": "b", "llama-cpp-python": "a"}
+    found = Agreement((("one", Renders(tuple(Rendered(name, "1", text) for name, text in texts.items()))),))
+    assert list(found.to_frame()) == ["request", *texts]
+
+
 def test_a_long_stretch_that_is_alike_is_cut_with_a_count_and_every_difference_is_there():
     alike = "a word and another\n" * 3_000
     found = Renders(

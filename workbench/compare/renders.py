@@ -187,7 +187,8 @@ class Agreement(Value):
         return {"requests": [{"name": name, "engines": self.letters(name)} for name, _ in self.requests]}
 
     def _rows(self) -> list[dict[str, Any]]:
-        return [{"request": name, **self.letters(name)} for name, _ in self.requests]
+        found = [(name, self.letters(name)) for name, _ in self.requests]
+        return [{"request": name, **{one: by.get(one, "") for one in self.engines}} for name, by in found]
 
     def __repr__(self) -> str:
         agree = sum(found.agree for _, found in self.requests)
