@@ -62,9 +62,9 @@ DEMO = [
     (exercises.took_it_away, "top-p", True, "no choice any more"),
     (exercises.keeps_json_in_place, None, False, "none of 1.0"),
     (exercises.keeps_json_in_place, True, False, "none of 1.0"),
-    (exercises.keeps_json_in_place, 1.0, False, "1.01 does not either"),
-    (exercises.keeps_json_in_place, 1.1, False, "loses first place at 19"),
-    (exercises.keeps_json_in_place, 1.01, True, "1.02 already"),
+    (exercises.keeps_json_in_place, 1.01, False, "none of 1.0"),
+    (exercises.keeps_json_in_place, 1.1, False, "loses first place at "),
+    (exercises.keeps_json_in_place, 1.0, True, "1.05 already"),
     (exercises.settles_at, None, False, "is no stage"),
     (exercises.settles_at, 23, False, "is no stage"),
     (exercises.settles_at, "layer 3", False, "another token comes first"),
@@ -105,3 +105,10 @@ def test_a_tokenizer_is_asked(asked, answer, right, words):
 @pytest.mark.parametrize(("asked", "answer", "right", "words"), DEMO)
 def test_the_demo_model_samples(asked, answer, right, words, demo_model):
     check(asked, answer, right, words)
+
+
+def test_a_penalty_is_too_small_where_the_next_one_takes_nothing_away(monkeypatch):
+    monkeypatch.setattr("workbench.exercises.sampling._lost", lambda penalty: 3 if penalty > 1.1 else 0)
+    check(exercises.keeps_json_in_place, 1.05, False, "1.1 does not either")
+    check(exercises.keeps_json_in_place, 1.1, True, "1.2 already")
+    check(exercises.keeps_json_in_place, 1.2, False, "loses first place at 3")

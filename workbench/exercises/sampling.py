@@ -16,7 +16,7 @@ from workbench.trace import Trace, trace
 ASK = {"messages": [{"role": "user", "content": "Write one sentence about the sea."}]}
 # An answer as an agent writes it: many quotes, braces and equal names.
 JSON_TEXT = json.dumps([{"name": "read_file", "arguments": {"path": f"src/file_{n}.py"}} for n in range(6)], indent=1)
-PENALTIES = (1.0, 1.01, 1.02, 1.05, 1.1)
+PENALTIES = (1.0, 1.05, 1.1, 1.2, 1.3)  # far enough apart for every processor's rounding
 CALLS = '{"name": "read_file", "arguments": {"path": "a.py"}}, {"name": "read'  # what follows is clear from the text
 AGAIN = [{"role": "user", "content": CALLS}]
 
