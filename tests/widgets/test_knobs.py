@@ -41,6 +41,21 @@ def test_what_applies_anyway_stays_unset():
     )
 
 
+def test_a_script_may_give_the_setup_s_own_values():
+    given = {"flash_attn": True, "tensor_split": [1, 2], "devices": ("rpc:local", "rpc:local"), "n_ctx": 512}
+    setup, errors = changed(**given, model=data.toolsmith(), use_mmap=False)
+    assert errors == {}
+    runtime = setup.runtime
+    assert (runtime.flash_attn, runtime.tensor_split, runtime.n_ctx, runtime.use_mmap) == (True, (1, 2), 512, False)
+    assert runtime.devices == ("rpc:local", "rpc:local")
+    again = Knobs(BASE).changed(given | {"use_mmap": False}).changed(dict.fromkeys([*given, "use_mmap", "type_k"]))
+    assert again.read() == (BASE, {})
+    for name in ("use_mmap", RPC):
+        wrong = Knobs(BASE).changed({name: "no"})
+        assert wrong.read()[1][name].endswith(" is 'no'; accepted is true or false")
+        assert wrong.changed({name: name != RPC}).read() == (BASE, {})
+
+
 def test_the_switch_adds_and_takes_away_the_server_on_loopback():
     on = Knobs(BASE).changed({RPC: True})
     assert on.read()[0].runtime.devices == ("rpc:local",)

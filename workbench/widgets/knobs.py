@@ -13,7 +13,7 @@ from workbench.gguf.header import Header, read_header
 from workbench.gguf.library import shared_library
 from workbench.runtime.refusals import refuse
 from workbench.runtime.rpc import LOCAL
-from workbench.setup import KV_TYPES, ROPE_SCALINGS, SPLIT_MODES, Setup
+from workbench.setup import KV_TYPES, ROPE_SCALINGS, RUNTIME_DEFAULTS, SPLIT_MODES, Setup
 from workbench.widgets.choices import expanded
 
 Kind = Literal["whole", "real", "choice", "switch", "layers", "names", "shares", "model"]
@@ -101,14 +101,16 @@ class Knobs:
     typed: tuple[tuple[str, Any], ...] = ()
 
     def changed(self, changes: Mapping[str, Any]) -> Knobs:
-        """With what the page sent. Errors: `BadRequest` for a control that there is not."""
+        """With what the page or a script gives. Errors: `BadRequest` for a control that there is not."""
         unknown = [name for name in changes if name not in KNOBS]
         if unknown:
             raise BadRequest(f"the controls have no {', '.join(unknown)}", f"accepted are {', '.join(KNOBS)}")
-        given = dict(changes)
-        if RPC in given:
-            given["devices"] = _with_server(str(self.values()["devices"]), wanted=bool(given.pop(RPC)))
-        return replace(self, typed=tuple((dict(self.typed) | given).items()))
+        given = {name: _as_typed(KNOBS[name], value) for name, value in changes.items()}
+        before = dict(self.typed)
+        if isinstance(given.get(RPC), bool):
+            before.pop(RPC, None)
+            given["devices"] = _with_server(str(self.values()["devices"]), wanted=given.pop(RPC))
+        return replace(self, typed=tuple((before | given).items()))
 
     def read(self) -> tuple[Setup | None, dict[str, str]]:
         """The setup, None where there is none, and what is wrong by control's name."""
@@ -158,7 +160,9 @@ def _put(setup: Setup, knob: Knob, given: Any) -> Setup:
 def _parsed(knob: Knob, given: Any) -> Any:
     """What was typed as the setup's value, None for nothing. Errors: `BadRequest`."""
     if knob.kind == "switch":
-        return bool(given)
+        if not isinstance(given, bool):
+            raise BadRequest(f"{knob.words} is {given!r}", "accepted is true or false")
+        return given
     text = str(given).strip()
     if knob.kind == "model":
         if not text:
@@ -184,6 +188,17 @@ def _number(knob: Knob, text: str) -> int | float:
 
 def _names(text: str) -> list[str]:
     return [name for name in re.split(r"[\s,;]+", text) if name]
+
+
+def _as_typed(knob: Knob, given: Any) -> Any:
+    """What the control would hold: a script may give the setup's own values, and None for what applies anyway."""
+    if given is None:
+        return _shown(knob, getattr(RUNTIME_DEFAULTS, knob.name, None))
+    if knob.kind == "switch":
+        return given
+    if knob.name == "flash_attn" and isinstance(given, bool):
+        return _shown(knob, given)
+    return ", ".join(map(str, given)) if isinstance(given, (list, tuple)) else str(given)
 
 
 def _with_server(devices: str, *, wanted: bool) -> str:

@@ -39,6 +39,8 @@ class Column:
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Column:
         """From the page's message. Errors: `BadRequest`."""
+        if not isinstance(data, Mapping):
+            raise BadRequest(f"a column is {data!r}", 'accepted is an object such as {"weights": "Q4_0"}')
         known = {"weights": ("", *FILE_TYPES.values()), "type_k": KV_TYPES, "type_v": KV_TYPES, "flash": tuple(FLASH)}
         for name, value in data.items():
             is_file = name == "weights" and isinstance(value, str) and value.startswith(FILE)
@@ -93,7 +95,12 @@ class Precisions:
         given = dict(changes)
         if unknown := [name for name in given if name not in CHANGED]:
             raise BadRequest(f"the page sent {', '.join(unknown)}", f"accepted are {', '.join(CHANGED)}")
+        for name in TEXTS & given.keys():
+            given[name] = _required(name, given[name], (str, Path), "a text")
+        for name in NUMBERS & given.keys():
+            _required(name, given[name], (int,), "a whole number")
         if "columns" in given:
+            _required("columns", given["columns"], (list, tuple), "a list of columns")
             given["columns"] = tuple(c if isinstance(c, Column) else Column.of(c) for c in given["columns"])
             if not 2 <= len(given["columns"]) <= MOST_COLUMNS:
                 raise BadRequest(f"{len(given['columns'])} columns", f"accepted are 2 to {MOST_COLUMNS}")
@@ -174,6 +181,15 @@ class NotMade(CannotRun):
 
 
 CHANGED = tuple(f.name for f in fields(Precisions) if f.name != "base")
+TEXTS = {"model", "request", "request_text", "text"}
+NUMBERS = {"chosen", "n_ctx"}
+
+
+def _required(name: str, value: Any, kinds: tuple[type, ...], words: str) -> Any:
+    """The value, a path as text. Errors: `BadRequest` where it is of no such kind."""
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise BadRequest(f"{name} is {value!r}", f"accepted is {words}")
+    return str(value) if isinstance(value, Path) else value
 
 
 def recipe_of(header: Header, kind: str) -> Recipe:

@@ -261,7 +261,9 @@ class QuantisationLab(Live[Variants | None]):
             self.sources.typed = changes["request_text"]
             changes["request"] = ""
         elif "request" in changes:
-            name = changes["request"]
+            name, known = changes["request"], self.sources.requests
+            if name and name not in known:
+                raise BadRequest(f"there is no request {name!r}", f"accepted are {', '.join(known)}")
             changes["request_text"] = self.sources.requests.get(name) or self.sources.typed or choices.request_text
         return choices.changed(changes)
 
