@@ -290,6 +290,19 @@ def test_what_cannot_be_told_is_unknown_and_the_text_is_what_it_was() -> None:
     assert marked.text == "a\ue0000 text \ue001b"
 
 
+def test_a_text_is_not_lost_where_following_its_origins_takes_too_long() -> None:
+    """The plain run is within its limit, the one with marks is not."""
+    source = (
+        "{{ range .Messages }}{{ range 2000 }}{{ range $.Messages }}"
+        + "{{ .Content }}" * 40
+        + "{{ end }}{{ end }}{{ end }}"
+    )
+    found = rendered(source, {"role": "user", "content": "x"})
+    assert found.text == "x" * 80_000
+    assert {span.origin for span in found.spans} == {"unknown"}
+    assert any("origins are unknown" in note for note in found.notes)
+
+
 def test_what_a_modelfile_adds_is_the_engines_and_no_line_of_another_text_is_named() -> None:
     text = (
         'FROM x\nSYSTEM be nice\nMESSAGE user before\nTEMPLATE """{{ range .Messages }}<{{ .Content }}>{{ end }}"""\n'

@@ -31,13 +31,16 @@ class Answers:
         """The frames of one request's answer; the body is a request as Ollama's /api/chat takes it."""
         body = json.loads(body_text.decode("utf-8", "surrogatepass"))
         now = calendar.timegm(datetime.fromisoformat(options["clock"]).timetuple())
-        found = self.render({**body, "template": options["template"], "now": now, "track": options["track"]})
+        job = {**body, "template": options["template"], "now": now}
+        found = self.render(job)
         clock_used = any(name in options["template"] for name in ("currentDate", "yesterdayDate"))
         facts: Meta = {"clock_used": clock_used, "names": found.get("names") or [], "legacy": found.get("legacy")}
         if not found.get("ok"):
             facts["error"] = error_of(found, options["template"])
         send_text(send, found.get("text") if found.get("ok") else None, facts)
-        send(json.dumps({"marked": found.get("marked") or ""}).encode())
+        followed = found.get("ok") and options["track"]
+        again = self.render({**job, "track": True}) if followed else {}  # a run of its own: it must not cost the text
+        send(json.dumps({"marked": again.get("marked") or ""}).encode())
 
     def render(self, job: Meta) -> Meta:
         """What the program answers; a trap as `{ok: false, stage: "trap", ...}`."""
