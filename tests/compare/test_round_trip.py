@@ -74,6 +74,24 @@ def test_bytes_in_any_pieces_are_put_together_again(text: str, data: st.DataObje
             piece.decode()
 
 
+@given(st.text("ab \n\u00e9\u4e16", min_size=1, max_size=8), st.data())
+def test_what_is_eaten_or_put_in_is_listed(text: str, data: st.DataObject) -> None:
+    """The pieces that are the text's bytes, and the two lists, are the text: not a byte is missing in them."""
+    raw, parts, at = text.encode(), [], 0
+    while at < len(raw):
+        at = min(len(raw), at + data.draw(st.sampled_from([0, 0, 1, 2])))
+        if data.draw(st.booleans()):
+            parts.append((b"<s>", at, at))
+        end = min(len(raw), at + data.draw(st.integers(1, 3)))
+        parts.append((data.draw(st.sampled_from([raw[at:end], b" " + raw[at:end], b"?"])), at, end))
+        at = end
+    trip = RoundTrip(text, tokens(*parts), b"")
+    assert rebuilt(trip) == raw
+    covered = [place for part in [*trip.eaten, *(part[1:] for part in parts)] for place in range(*part)]
+    assert sorted(covered) == list(range(len(raw)))
+    assert {token.token for token in trip.unlike} == {i for i, (piece, a, b) in enumerate(parts) if piece != raw[a:b]}
+
+
 def test_the_same_facts_in_every_form() -> None:
     trip = RoundTrip("é", tokens((b"\xc3", 0, 1), (b"\xa9", 1, 2)), b"\xc3")
     facts = trip.to_dict()

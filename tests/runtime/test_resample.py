@@ -16,6 +16,7 @@ from workbench.stages import Generation
 from workbench.trace import trace
 
 JSON = '{"name": "read_file", "arguments": {"path": "src/app.py", "other": {"path": "src/b.py", "a": "b", "c": "d"}}}'
+CALL = '<tool_call>\n{"name": "read_file", "arguments": {"path": "src/app.py"}}\n</tool_call>'
 REQUEST = {"messages": [{"role": "user", "content": "read src/app.py"}]}
 
 
@@ -63,13 +64,18 @@ def test_along_an_answer_only_its_places_are_looked_at(single):
 
 @pytest.mark.model
 def test_a_penalty_hears_of_the_prompt(single):
-    """The text's first places come from a prompt that is itself not looked at."""
-    heard = compare_chains(REQUEST, single.setup, {}, {"presence_penalty": 3.0}, answer="read", host=single)
-    assert heard.places[0].b.first_a < heard.places[0].a.first_a or heard.places[0].first_a not in _prompt(single)
-
-
-def _prompt(single):
-    return trace(REQUEST, single.setup, until="tokens", host=single).tokens.ids.tolist()
+    """What stands in a prompt that is itself not looked at loses first place, and so does the text before a place."""
+    found = compare_chains(REQUEST, single.setup, {}, {"presence_penalty": 50.0}, answer=CALL, host=single)
+    prompt = trace(REQUEST, single.setup, until="tokens", host=single).tokens.ids.tolist()
+    written: list[int] = []
+    of_the_prompt = of_the_text = 0
+    for place in found:
+        assert place.first_b not in {*prompt, *written}
+        of_the_prompt += place.first_a in prompt and place.first_a not in written
+        of_the_text += place.first_a in written and place.first_a not in prompt
+        written.append(place.id)
+    assert of_the_prompt
+    assert of_the_text
 
 
 @pytest.mark.model
