@@ -84,7 +84,7 @@ class Chain:
         self.template: Template = resolve_template(setup, self.header)
         if setup.effective()["template"]["engine"] == "transformers":
             require_template(self.template)  # each other engine has something to fall back on
-        self.environment = environment.collect(files=self._files())
+        self.environment = environment.collect(files=files_of(self.template, self.header))
 
     def run(self) -> Trace:
         """Every wanted stage in order, taken over where nothing it depends on changed, until one stops the chain."""
@@ -235,20 +235,6 @@ class Chain:
         texts = [self.template.text, *(text for _, text in self.template.named)]
         return self.setup.template.clock is None and any(CLOCK in text for text in texts)
 
-    def _files(self) -> dict[str, Any]:
-        from workbench.gguf.fingerprint import fingerprint
-
-        template = self.template
-        content = "\0".join([template.text, *(part for pair in template.named for part in pair)])
-        content += "\0".join(part for pair in template.special_tokens for part in pair)
-        digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
-        files: dict[str, Any] = {"template": {"name": template.label, "sha256": digest}}
-        if self.header is not None:
-            path = Path(self.header.path)
-            size = self.header.file_size
-            files["model"] = {"name": path.name, "bytes": size, "fingerprint": fingerprint(path)}
-        return files
-
     def _result(self) -> Trace:
         mine = self.environment
         return Trace(
@@ -279,3 +265,29 @@ def _template_fields(conversation: Conversation) -> FrozenJSON:
 
 def _tail(rendered: Rendered | None) -> str:
     return (rendered.text or "")[-PROMPT_TAIL:] if rendered is not None else ""
+
+
+def files_of(template: Template, header: Header | None) -> dict[str, Any]:
+    """The files that a trace is made from, by content: the template, and the model where there is one."""
+    from workbench.gguf.fingerprint import fingerprint
+
+    content = "\0".join([template.text, *(part for pair in template.named for part in pair)])
+    content += "\0".join(part for pair in template.special_tokens for part in pair)
+    digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+    files: dict[str, Any] = {"template": {"name": template.label, "sha256": digest}}
+    if header is not None:
+        path = Path(header.path)
+        files["model"] = {"name": path.name, "bytes": header.file_size, "fingerprint": fingerprint(path)}
+    return files
+
+
+def same_files(setup: Setup, environment: Environment) -> bool:
+    """Whether the files that `setup` names still hold what they held in this environment."""
+    from workbench.engines import resolve_template
+    from workbench.gguf.header import read_header
+
+    try:
+        header = read_header(setup.model) if setup.model else None
+        return bool(environment.files.value() == files_of(resolve_template(setup, header), header))
+    except WorkbenchError:
+        return False

@@ -9,7 +9,7 @@ from workbench.errors import BadRequest, Cancelled
 from workbench.floor import MOST_TOKENS
 from workbench.progress import Cancel
 from workbench.runtime.host import Host
-from workbench.runtime.quantise import quantised
+from workbench.runtime.quantise import quantise, quantised
 from workbench.setup import Setup
 from workbench.versus import Versus, versus
 from workbench.views import html_of
@@ -104,6 +104,24 @@ def test_only_the_side_that_changed_runs_again_and_says_what_that_took(setup, ho
     assert moved.b.cost == "reload"
     assert hosts[0].pid == pids[0]
     assert hosts[1].pid != pids[1]
+
+
+def test_a_file_that_was_replaced_is_computed_anew(setup, hosts, tmp_path):
+    path, template = tmp_path / "model.gguf", tmp_path / "template.jinja"
+    path.write_bytes(data.toolsmith().read_bytes())
+    template.write_text("{{ messages[0]['content'] }}")
+    b = setup.replace(**{"template.source": f"file:{template}"})
+    setup = setup.replace(model=str(path))
+    options = {"hosts": hosts, "floor": False, "until": "scores"}
+    first = versus(REQUEST, setup, b, **options)
+    same = versus(REQUEST, setup, b, previous=first, **options)
+    assert (same.a is first.a, same.b is first.b) == (True, True)
+    quantise(data.toolsmith(), path, "Q4_0")
+    second = versus(REQUEST, setup, b, previous=first, **options)
+    assert second.a.trace.scores != first.a.trace.scores
+    assert second.b is first.b
+    template.write_text("Another: {{ messages[0]['content'] }}")
+    assert versus(REQUEST, setup, b, previous=second, **options).b.trace.rendered.text.startswith("Another")
 
 
 def test_what_a_measurement_left_open_is_counted_in_what_the_next_run_takes(setup, hosts):

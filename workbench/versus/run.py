@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from workbench.chain import same_files
 from workbench.compare.floor import FloorRow
 from workbench.compare.layers import Drift
 from workbench.compare.scores import ScoresPair, compare_scores
@@ -133,10 +134,8 @@ class _Work:
         if self.previous is None:
             return None
         old = (self.previous.a, self.previous.b)[index]
-        if old.failed is not None or old.trace is None or old.setup != setup:
-            return None
-        same = old.trace.conversation == self.request and getattr(old.trace, self.until) is not None
-        return old if same else None
+        there = old.trace is not None and getattr(old.trace, self.until) is not None
+        return old if there and is_of(old, setup, self.request) else None
 
     def compared(self, result: Versus) -> Versus:
         """The scores of both on a's prompt, or why there are none."""
@@ -191,6 +190,13 @@ class _Work:
             raise
         except WorkbenchError as error:
             return str(error)
+
+
+def is_of(side: Side, setup: Setup, request: Conversation | None) -> bool:
+    """Whether it is what the request gives under `setup`, whose files are as they were; None: whatever was asked."""
+    if side.failed is not None or side.trace is None or side.setup != setup:
+        return False
+    return request in (None, side.trace.conversation) and same_files(setup, side.trace.environment)
 
 
 def _none(sides: list[str]) -> str:

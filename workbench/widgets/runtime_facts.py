@@ -7,6 +7,7 @@ from typing import Any
 
 from workbench.conversation import Conversation
 from workbench.errors import Cancelled, WorkbenchError
+from workbench.gguf.header import file_state
 from workbench.progress import Cancel, Progress
 from workbench.runtime.cost import Cost, cost_between, cost_of
 from workbench.runtime.host import Host
@@ -14,6 +15,7 @@ from workbench.runtime.memory import size
 from workbench.runtime.memory_estimate import Memory, estimate
 from workbench.setup import Setup
 from workbench.versus.result import Side
+from workbench.versus.run import is_of
 from workbench.views.devices import layers_words
 from workbench.views.versus import COSTS
 from workbench.widgets.knobs import GROUPS, KNOBS, RPC, Knobs, missing_rpc
@@ -38,7 +40,7 @@ class Foresight:
 
         `host` is the side's own process, None where it has none yet.
         """
-        asked = (setup.model, setup.metadata, setup.runtime) if setup is not None else None
+        asked = (_state(setup), setup.metadata, setup.runtime) if setup is not None else None
         if asked == self._asked[side]:
             return False
         self.memory[side], self._asked[side] = self._estimated(setup, host, progress, cancel), asked
@@ -58,6 +60,14 @@ class Foresight:
             raise
         except WorkbenchError as error:
             return str(error)
+
+
+def _state(setup: Setup) -> tuple[Any, ...]:
+    """Which file it is, and in which state."""
+    try:
+        return (setup.model, *file_state(str(setup.model)))
+    except WorkbenchError:
+        return (setup.model,)
 
 
 def _is_connected(host: Host, setup: Setup) -> bool:
@@ -116,8 +126,7 @@ def pending(setup: Setup | None, request: Conversation | None, shown: Side | Non
     """
     if setup is None or host is None:
         return "reload"
-    ran = shown.trace if shown is not None and shown.failed is None and shown.setup == setup else None
-    if ran is not None and request in (None, ran.conversation):
+    if shown is not None and is_of(shown, setup, request):
         return "nothing"
     try:
         return host.cost_to(setup)
