@@ -246,6 +246,35 @@ def test_what_is_being_typed_is_never_overwritten(shown):
     assert "line 1 column 15" in shown.locator("[data-error=request]").inner_text()
 
 
+def test_an_answer_to_an_older_edit_undoes_no_newer_one(shown):
+    shown.locator("[data-edit=template_text]").click()
+    field = shown.get_by_label("Chat template")
+    field.fill("newer")
+    field.blur()
+    shown.wait_for_timeout(100)
+    page, number = messages_sent(shown, "change")[-1]["edit"]
+    tell(
+        shown,
+        "controls",
+        options={},
+        placeholders={},
+        errors={},
+        values={"template_text": "older"},
+        heard={page: number - 1},
+    )
+    assert field.input_value() == "newer"
+    tell(
+        shown,
+        "controls",
+        options={},
+        placeholders={},
+        errors={},
+        values={"template_text": "Python's"},
+        heard={page: number},
+    )
+    assert field.input_value() == "Python's"
+
+
 def test_controls_send_what_was_chosen(shown):
     shown.get_by_label("special tokens in the text count").click()
     shown.get_by_label("add BOS and EOS").select_option("add")

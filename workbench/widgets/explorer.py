@@ -55,6 +55,7 @@ class TraceExplorer(Live[Trace | None]):
         self._previous: Trace | None = None  # the last one that got as far as tokens: what can be reused
         self.candidates: Candidates | None = None
         self.trouble = ""
+        self._heard: dict[str, int] = {}  # the number of each page's last edit that came here
         self.stages: dict[str, Any] = {}  # what the page shows now, by stage; never of two requests at once
         self._errors: dict[str, str] = {}
         self._place: Place | None = None  # of the template's error
@@ -100,7 +101,7 @@ class TraceExplorer(Live[Trace | None]):
         with self._lock:
             self._candidate = int(token)
             self.choices = self.choices.changed({"panel": "branches"})
-        self._tell_controls(self.choices, self._errors)
+        self._tell_controls(self._errors)
         self._renew_below()
         return self
 
@@ -144,7 +145,8 @@ class TraceExplorer(Live[Trace | None]):
             self._show_stage(stamp, "messages", conversation)
         if conversation is None or setup is None:
             self._tracing = self._tracing and stamp != self._stamp
-            self._tell_controls(choices, errors)
+            if stamp == self._stamp:
+                self._tell_controls(errors)
             self._show_below(stamp, choices, None, cancel)
             return
         self._held = None
@@ -190,7 +192,7 @@ class TraceExplorer(Live[Trace | None]):
                 self.trace = result
                 self._previous = result if result.tokens is not None else self._previous
             self.trouble = trouble
-        self._tell_controls(choices, self._errors)
+        self._tell_controls(self._errors)
         self.panes.tell("end", stamp=stamp, elapsed=elapsed(result), trouble=trouble)
         self._draw_chart()
         self._outputs.refresh_soon()
@@ -240,7 +242,7 @@ class TraceExplorer(Live[Trace | None]):
         self._show_held(stamp, soon=name == "tokens")
         self._show_stage(stamp, name, value)
         if name == "tokens" and stamp == self._stamp:
-            self._tell_controls(self.choices, {})  # behind what the user waits for; a text that has tokens has no error
+            self._tell_controls({})  # behind what the user waits for; a text that has tokens has no error
         if name == "scores":
             self._draw_chart()
 
@@ -291,7 +293,7 @@ class TraceExplorer(Live[Trace | None]):
     def _received(self, _widget: Any, message: dict[str, Any], _buffers: list[Any]) -> None:
         handlers: dict[str, Callable[[], Any]] = {
             "hello": self._greet,
-            "change": lambda: self.change(**message["changes"]),
+            "change": lambda: self._edited(message["changes"], *message.get("edit", ())),
             "select": lambda: self.select(token=message["token"], step=message["step"]),
             "branch": lambda: self.branch(message["token"]),
             "cancel": self.cancel,
@@ -306,7 +308,7 @@ class TraceExplorer(Live[Trace | None]):
 
     def _greet(self) -> None:
         """A view opened: send it everything that is shown."""
-        self._tell_controls(self.choices, self._errors)
+        self._tell_controls(self._errors)
         with self._lock:
             shown, self.stages = self.stages, {}
             for name, value in shown.items():
@@ -321,8 +323,16 @@ class TraceExplorer(Live[Trace | None]):
     def _tell_log(self) -> None:
         self.panes.tell("log", lines=list(self._host.log if self._host else ()))
 
-    def _tell_controls(self, choices: Choices, errors: dict[str, str]) -> None:
-        self.panes.tell("controls", **controls(choices, self.sources, errors, self._place))
+    def _tell_controls(self, errors: dict[str, str]) -> None:
+        """What the controls hold now, and the last edit of each page that is in it."""
+        with self._lock:
+            held = controls(self.choices, self.sources, errors, self._place)
+            self.panes.tell("controls", **held, heard=self._heard)
+
+    def _edited(self, changes: dict[str, Any], page: str = "", number: int = 0) -> None:
+        with self._lock:
+            self._heard[page] = number
+            self.change(**changes)
 
     def _say(self, text: str) -> None:
         self.trouble = text

@@ -7,9 +7,13 @@ const SAMPLING = [
 const WAIT_MS = 20;
 
 class Controls {
-  // `change(part)` gets what the user changed, as {name: value}.
+  // `change(part, edit)` gets what the user changed, as {name: value}, and [this page, the edit's number]: Python tells the
+  // last one that it heard of, so that no older answer undoes a newer edit.
   constructor(change) {
     this.change = change;
+    this.page = Math.random().toString(36).slice(2);
+    this.edits = 0;
+    this.unheard = {};
     this.fields = {};
     this.errors = {};
     this.timers = {};
@@ -57,10 +61,12 @@ class Controls {
   // An edit goes out at once, before the page is drawn; one that follows soon waits, and a newer one takes its place.
   edited(name, value) {
     clearTimeout(this.timers[name]);
+    this.unheard[name] = Infinity;
     const wait = (this.sentAt[name] ?? -WAIT_MS) + WAIT_MS - performance.now();
     const send = () => {
       this.sentAt[name] = performance.now();
-      this.change({ [name]: value });
+      this.unheard[name] = ++this.edits;
+      this.change({ [name]: value }, [this.page, this.edits]);
     };
     if (wait <= 0) send();
     else this.timers[name] = setTimeout(send, wait);
@@ -119,8 +125,8 @@ class Controls {
     if (errors.request) this.open("request_text", true);
   }
 
-  // What Python holds. A field in which the user is typing keeps what is in it.
-  show({ options, values, placeholders }) {
+  // What Python holds. A field keeps what is in it while the user is typing there, or while Python has not heard of it yet.
+  show({ options, values, placeholders, heard }) {
     for (const [name, text] of Object.entries(placeholders)) if (this.fields[name]) this.fields[name].placeholder = text;
     for (const [name, items] of Object.entries(options)) {
       const listed = JSON.stringify(items);
@@ -130,6 +136,8 @@ class Controls {
     }
     for (const [name, value] of Object.entries(values)) {
       const field = this.fields[name];
+      if (this.unheard[name] > (heard?.[this.page] ?? 0)) continue;
+      delete this.unheard[name];
       if (!field || (field === document.activeElement && field.tagName !== "SELECT")) continue;
       if (field.type === "checkbox") field.checked = value;
       else if (field.value !== String(value ?? "")) field.value = value ?? "";

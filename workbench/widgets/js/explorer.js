@@ -7,7 +7,7 @@ class Explorer {
     this.selection = nothing();
     this.stamp = -1;
     this.send = (type, facts = {}) => model.send({ type, ...facts });
-    this.controls = new Controls((changes) => this.send("change", { changes }));
+    this.controls = new Controls((changes, edit) => this.send("change", { changes, edit }));
     this.inspector = new Inspector();
     const select = (selection) => this.select(selection);
     this.panes = [new MessagesPane(select), new RenderedPane(select), new TokensPane(select), new ScoresPane(select), new AnswerPane(select), new ParsedPane(select)];
