@@ -155,7 +155,7 @@ class TraceExplorer(Live[Trace | None]):
         if stamp != self._stamp:
             return  # a later request is on its way: its result is the one to show
         self._tracing = False
-        self._finish(stamp, choices, result, trouble)
+        self._finish(stamp, result, trouble)
         self._show_below(stamp, choices, result, cancel)
 
     def _traced(
@@ -182,7 +182,7 @@ class TraceExplorer(Live[Trace | None]):
         self._place = (failed.line, failed.column) if failed and failed.line else None
         return result, trouble_of(result)
 
-    def _finish(self, stamp: int, choices: Choices, result: Trace | None, trouble: str) -> None:
+    def _finish(self, stamp: int, result: Trace | None, trouble: str) -> None:
         self._show_held(stamp)
         with self._lock:
             for name in STAGES:
