@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import tarfile
+from functools import cache
 from pathlib import Path
 
 SPECIAL = (("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>"), ("pad_token", "<pad>"))
@@ -106,6 +107,7 @@ call {{ call.function.name }}{{ call.function.arguments if call.function.argumen
 }
 
 
+@cache  # the source package takes seconds to read
 def published() -> dict[str, str]:
     """Templates of published models by name, from the folder beside the project, the cache, or the source package there."""
     found: dict[str, str] = {}
