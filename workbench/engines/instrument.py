@@ -12,7 +12,6 @@ from typing import Any
 from jinja2 import Environment, nodes
 from jinja2.compiler import CodeGenerator, Frame
 from jinja2.environment import Template
-from jinja2.lexer import Lexer
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from . import filters
@@ -21,6 +20,7 @@ from .formatting import TrackedFormatter
 from .origins import UNKNOWN, Source, Tracked
 from .positions import Place, PositionLexer, SourceMap
 from .record import PlainRecorder, Recorder
+from .relex import ResumingEnvironment
 from .scalars import SCALARS, tracked_scalar
 
 
@@ -28,19 +28,11 @@ class CannotTrack(Exception):
     """The template uses something whose origins are not followed; the message says what."""
 
 
-class TrackedEnvironment(ImmutableSandboxedEnvironment):
+class TrackedEnvironment(ResumingEnvironment):
     """The sandbox with a lexer that knows columns, filters that keep origins, and formats that do."""
 
     concat = staticmethod(filters.joined)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._own_lexer = PositionLexer(self)
-
-    @property
-    def lexer(self) -> Lexer:
-        """The lexer that knows columns."""
-        return self._own_lexer
+    lexer_class = PositionLexer
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         """`str.format` in the sandbox, with origins."""

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from jinja2 import nodes
-from jinja2.lexer import Lexer
 
 from .origins import Run, Runs, Source
+from .relex import ResumingLexer, normalised
 
-_NEWLINE = re.compile(r"\r\n|\r|\n")
 _ESCAPE = re.compile(r"\\(?:\n|[\\'\"abfnrtv]|[0-7]{1,3}|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|N\{[^}]+\})")
 
 
@@ -29,30 +28,36 @@ class Position(int):
     offset: int
 
 
-def normalised(source: str) -> str:
-    """The source as jinja reads it: every line end is a newline, the last one left out."""
-    lines = _NEWLINE.split(source)
-    return "\n".join(lines[:-1] if lines[-1] == "" else lines)
+class PositionLexer(ResumingLexer):
+    """Jinja's lexer, its line numbers being `Position`s."""
 
-
-class PositionLexer(Lexer):
-    """Jinja's lexer, its line numbers being `Position`s; `reached` is the offset behind the last token."""
-
-    reached = 0
     source_map: SourceMap
+
+    def begin(self, source: str) -> None:
+        """A source is about to be read."""
+        self.source_map = SourceMap(source)
+
+    def line(self, number: int, offset: int) -> int:
+        """The line number that knows its offset."""
+        position = Position(number)
+        position.offset = offset
+        return position
+
+    def moved(self, line: int, lines: int, offset: int) -> int:
+        """The same, further on."""
+        return self.line(line + lines, line.offset + offset)  # type: ignore[attr-defined]
 
     def tokeniter(
         self, source: str, name: str | None, filename: str | None = None, state: str | None = None
     ) -> Iterator[tuple[int, str, str]]:
         """As jinja's; between two tokens stands nothing but white space that was stripped."""
-        self.source_map = SourceMap(source)
+        self.begin(source)
         text = self.source_map.text
         self.reached = 0
         for line, token, value in super().tokeniter(source, name, filename, state):
-            position = Position(line)
-            position.offset = offset = max(text.find(value, self.reached), self.reached)
+            offset = max(text.find(value, self.reached), self.reached)
             self.reached = offset + len(value)
-            yield position, token, value
+            yield self.line(line, offset), token, value
 
 
 class SourceMap:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from jinja2 import TemplateSyntaxError
 from jinja2.environment import Template
 from jinja2.exceptions import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from . import environment as rules
 from .containers import TrackedDict, TrackedList, wrap
@@ -21,6 +20,7 @@ from .lenient import LenientEnvironment, given, lenient_tojson
 from .origins import Source, Tracked, run
 from .positions import Position
 from .record import spans_of
+from .relex import ResumingEnvironment
 from .scalars import tracked_scalar
 from .serving import Meta, Send, send_text, serve
 from .watch import WatchGenerator, WatchRecorder, watched
@@ -44,7 +44,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.clock = rules.Clock(datetime.now())  # noqa: DTZ005  each request brings its own
-        self._plain_environment = rules.configure(ImmutableSandboxedEnvironment, self.clock)
+        self._plain_environment = rules.configure(ResumingEnvironment, self.clock)
         self._tracked_environment = tracked_environment(self.clock)
         self._lenient_environment = lenient_environment(self.clock)
         self._plain: OrderedDict[str, Template] = OrderedDict()

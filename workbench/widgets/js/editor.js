@@ -114,7 +114,7 @@ class CodeEditor {
     this.mark(null); // it was of the text before
     this.rows = [...old.slice(0, head), ...fresh, ...old.slice(old.length - tail)];
     this.colourAll();
-    this.follow();
+    requestAnimationFrame(() => this.follow()); // to ask where it is scrolled in the middle of changes costs a layout
   }
 
   colourAll() {
