@@ -1,4 +1,4 @@
-"""Hundreds of live swaps of the settings through one host: right results, no leak, nothing left behind."""
+"""Hundreds of live swaps of the settings, in one host and in the lab: right results, no leak, nothing left behind."""
 
 import gc
 import random
@@ -6,6 +6,7 @@ import tempfile
 
 import psutil
 import pytest
+from ipywidgets import Widget
 
 from tests.robust.conftest import files_in
 from workbench.data import toolsmith
@@ -14,10 +15,13 @@ from workbench.gguf.altered import KEPT_COPIES
 from workbench.runtime.host import Host
 from workbench.runtime.quantise import quantise
 from workbench.setup import KV_TYPES, Setup
+from workbench.trace import trace
+from workbench.widgets import runtime_lab
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 SWAPS, SETUPS, SETTLED = 300, 60, 100
+LAB_SETUPS = 30
 MOST_GROWTH = 1.05
 TEXT = "def add(a, b):\n    return a + b\n\n<|end|>What is 17 more than 3?" * 3
 CONTEXT = {  # what a new context changes; None: not set
@@ -115,6 +119,54 @@ def test_swaps_of_every_kind(tmp_path, cache, children, monkeypatch):
     assert all(name.endswith(".gguf") for name in copies)
     for setup, result in found.items():
         assert alone(setup) == result, setup
+
+
+def test_swaps_in_the_runtime_lab(children, monkeypatch):
+    """As its controls make them: each setup gives what it gave before, and what a host of its own gives."""
+    drawn_widgets: dict[str, Widget] = {}
+    monkeypatch.setattr("ipywidgets.widgets.widget._instances", drawn_widgets)
+    rng = random.Random(8)
+    pool = [{name: rng.choice(values) for name, values in (CONTEXT | RELOAD).items()} for _ in range(LAB_SETUPS)]
+    pool = [
+        {name: value for name, value in one.items() if name != "devices"} | {"rpc": bool(one["devices"])}
+        for one in pool
+    ]
+    first = Setup.from_dict({"model": str(toolsmith()), "runtime": {"n_threads": 1}})
+    found, states, sizes = {}, [], []
+    lab = runtime_lab(request={"messages": [{"role": "user", "content": TEXT}], "max_tokens": 8}, a=first)
+    try:
+        for swap in range(SWAPS):
+            lab.change("b", **(pool[swap] if swap < LAB_SETUPS else rng.choice(pool)))
+            assert lab.wait(120)
+            assert lab.trouble == ""
+            side = lab.result.b
+            assert side.setup == lab._read()[1]["b"]
+            states.append(side.state)
+            result = shown(side.trace) if side.failed is None else side.error
+            assert found.setdefault(side.setup, result) == result, side.setup
+            if swap in (SETTLED, SWAPS - 1):
+                sizes.append((Held(), len(drawn_widgets)))
+        (before, widgets), (held, widgets_now) = sizes
+        held.require_no_more_than(before)
+        assert widgets_now <= widgets
+    finally:
+        lab.close()
+    assert [child for child in children() if "workbench.runtime" in " ".join(child.cmdline())] == []
+    assert drawn_widgets == {}
+    print(f"sides: {[(state, states.count(state)) for state in sorted(set(states))]}")
+    assert states.count("loaded") > SWAPS / 2
+    for setup, result in found.items():
+        request = {"messages": [{"role": "user", "content": TEXT}]}
+        assert isinstance(result, str) or shown(trace(request, setup)) == result, setup
+
+
+def shown(found):
+    """What a trace found, but for the time it took."""
+    return (
+        found.tokens.ids.tobytes(),
+        *(getattr(found.scores, n).tobytes() for n in found.scores.ARRAYS),
+        found.generation.text,
+    )
 
 
 def test_new_contexts_in_one_process(children):

@@ -33,7 +33,7 @@ from workbench.widgets.copy import static_copy
 from workbench.widgets.facts import Place, controls, elapsed, trouble_of
 from workbench.widgets.jobs import Worker
 from workbench.widgets.live import Live
-from workbench.widgets.outputs import CellOutputs
+from workbench.widgets.outputs import CellOutputs, close_widgets
 from workbench.widgets.panes import StagePanes
 from workbench.widgets.payload import clean, of_stage
 from workbench.widgets.sources import Sources
@@ -119,8 +119,7 @@ class TraceExplorer(Live[Trace | None]):
         self._outputs.stop()
         if self._host is not None:
             self._host.close()
-        for widget in (self.view, self.chart, self.below, self.panes):
-            widget.close()
+        close_widgets(self.view, self.chart, self.below, self.panes)
 
     def html(self) -> str:
         """What it shows as static HTML."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import IPython.display
+import ipywidgets
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 COPY_AFTER_S = 0.6
@@ -61,3 +62,12 @@ class CellOutputs:
         """Forget a refresh that waits."""
         if self._timer is not None:
             self._timer.cancel()
+
+
+def close_widgets(*widgets: ipywidgets.Widget) -> None:
+    """Close widgets with their layouts and styles, which stay open, here and in every page, where only they are."""
+    for widget in widgets:
+        for part in (getattr(widget, name, None) for name in ("layout", "style")):
+            if isinstance(part, ipywidgets.Widget):
+                part.close()
+        widget.close()

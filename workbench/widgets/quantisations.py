@@ -26,7 +26,7 @@ from workbench.widgets import sources as listed
 from workbench.widgets.copy import CLASS
 from workbench.widgets.jobs import Worker
 from workbench.widgets.live import Live
-from workbench.widgets.outputs import CellOutputs
+from workbench.widgets.outputs import CellOutputs, close_widgets
 from workbench.widgets.pool import Pool
 from workbench.widgets.precision_panels import OWN_PROCESSES, PANEL_OF, Asked
 from workbench.widgets.precisions import Column, Precisions, Ready
@@ -100,8 +100,7 @@ class QuantisationLab(Live[Variants | None]):
         self._worker.close()
         self._outputs.stop()
         self._pool.close()
-        for widget in (self.view, self.chart, self.below, self.page):
-            widget.close()
+        close_widgets(self.view, self.chart, self.below, self.page)
 
     def html(self) -> str:
         """What it shows as static HTML."""

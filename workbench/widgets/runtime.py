@@ -21,7 +21,7 @@ from workbench.widgets.choices import Choices
 from workbench.widgets.jobs import Worker
 from workbench.widgets.knobs import Knobs
 from workbench.widgets.live import Live
-from workbench.widgets.outputs import CellOutputs
+from workbench.widgets.outputs import CellOutputs, close_widgets
 from workbench.widgets.payload import clean
 from workbench.widgets.runtime_facts import (
     SIDES,
@@ -116,8 +116,7 @@ class RuntimeLab(Live[Versus | None]):
         for host in self._hosts or ():
             host.close()
         self.results.close()
-        for widget in (self.view, self.panel):
-            widget.close()
+        close_widgets(self.view, self.panel)
 
     def html(self) -> str:
         """What it shows as static HTML."""

@@ -14,6 +14,7 @@ from workbench.views import html_of, strip
 from workbench.views import versus as views
 from workbench.views.html import heading, wrong
 from workbench.widgets.copy import CLASS
+from workbench.widgets.outputs import close_widgets
 from workbench.widgets.strip import TokenStrip
 
 STRIPS = "wb-runtime-strips"  # the page's style sheet takes the strips' own buttons away by this class
@@ -51,8 +52,7 @@ class Results:
     def close(self) -> None:
         """End its widgets."""
         self._replace_strips(())
-        for widget in (self.box, self.table, self.kl, self.drift, self.more, self.strips):
-            widget.close()
+        close_widgets(self.box, self.table, self.kl, self.drift, self.more, self.strips)
 
     def _draw(self) -> None:
         value = self._shown
@@ -67,8 +67,7 @@ class Results:
         self._links = [traitlets.link((made[0], n), (made[1], n)) for n in ("selection", "colour", "query") if made]
         titles = [ipywidgets.HTML(heading(f"{name} reads the prompt")) for name in "AB"[: len(made)]]
         self.strips.children = tuple(widget for pair in zip(titles, made, strict=True) for widget in pair)
-        for widget in old:
-            widget.close()
+        close_widgets(*old)
 
 
 def facts_of(value: Versus) -> tuple[TokenFacts, ...]:

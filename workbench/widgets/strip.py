@@ -22,7 +22,7 @@ from workbench.trace import Trace
 from workbench.views import strip as static
 from workbench.views.colouring import SPEAKERS, colouring, colours
 from workbench.widgets import payload
-from workbench.widgets.outputs import CellOutputs
+from workbench.widgets.outputs import CellOutputs, close_widgets
 from workbench.widgets.panes import HERE, styles
 from workbench.widgets.payload import WIRE, Payload, clean
 
@@ -109,7 +109,7 @@ class TokenStrip(anywidget.AnyWidget):  # type: ignore[misc]  # the library carr
     def freeze(self) -> None:
         """Replace the live view by static HTML of what it shows."""
         self._outputs.freeze()
-        self.close()
+        close_widgets(self)
 
     def __repr__(self) -> str:
         start, end = self.selection

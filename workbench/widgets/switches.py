@@ -24,7 +24,7 @@ from workbench.views.html import code, wrong
 from workbench.widgets.copy import CLASS
 from workbench.widgets.jobs import Worker
 from workbench.widgets.live import Live
-from workbench.widgets.outputs import CellOutputs
+from workbench.widgets.outputs import CellOutputs, close_widgets
 from workbench.widgets.payload import clean
 from workbench.widgets.sources import request_text
 from workbench.widgets.switch_facts import effect_facts, effect_page, switch_facts, token_of, token_words
@@ -125,8 +125,7 @@ class TokenizerSwitches(Live[Effect | None]):
         self._outputs.stop()
         for host in self._hosts:
             host.close()
-        for widget in (self.view, self.below, self.panel):
-            widget.close()
+        close_widgets(self.view, self.below, self.panel)
 
     def _settled(self) -> Effect | None:
         return self.effect

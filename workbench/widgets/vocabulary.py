@@ -117,6 +117,7 @@ class VocabularyBrowser(anywidget.AnyWidget, Live[Vocabulary | None]):  # type: 
         """End the work and the live view."""
         self._worker.close()
         self._outputs.stop()
+        self.layout.close()
         anywidget.AnyWidget.close(self)
 
     def _settled(self) -> Vocabulary | None:
