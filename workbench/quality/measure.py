@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +108,7 @@ class _Measurement:
         _require_same_vocabulary([file.header for file in self.files])
 
     def run(self, text: str) -> Quality:
-        reference = weight_grids(str(self.setups[0].model), progress=self.progress, cancel=self.cancel)
-        with Host(self.setups[0].replace(**FLAGS)) as host:
+        with _beside(str(self.setups[0].model)) as grids, Host(self.setups[0].replace(**FLAGS)) as host:
             ids = host.tokenize(text, progress=self.progress, cancel=self.cancel).ids
             chunks = self._chunks(len(ids))
             state = State(self._facts(ids), (1 + 3 * (len(self.setups) - 1), positions_per_chunk(self.n_ctx)))
@@ -118,9 +119,9 @@ class _Measurement:
                     part = ids[i * self.n_ctx : (i + 1) * self.n_ctx].tolist()
                     known[i] = self._chunk(host, part, i, chunks)
                     state.save(i, known[i])  # type: ignore[arg-type]  # it was measured the line before
-                    self._tell(known, reference)
+                    self._tell(known, grids.result())
         state.remove_old()
-        return self._quality([chunk for chunk in known if chunk is not None], reference)
+        return self._quality([chunk for chunk in known if chunk is not None], grids.result())
 
     def _tell(self, known: list[Floats | None], reference: Grids) -> None:
         """The figures of what is measured so far, for whoever follows."""
@@ -211,6 +212,17 @@ class _Measurement:
         if trained and self.n_ctx > trained:
             notes.append(f"the model was trained on {trained:,} tokens of context, and chunks have {self.n_ctx:,}")
         return notes
+
+
+@contextlib.contextmanager
+def _beside(model: str) -> Iterator[Future[Grids]]:
+    """The grids of a model's weights, looked for while it is loaded; who leaves early does not wait for them."""
+    left = Cancel()
+    with ThreadPoolExecutor(1, thread_name_prefix="workbench-grids") as pool:
+        try:
+            yield pool.submit(weight_grids, model, cancel=left)
+        finally:
+            left.set()
 
 
 def _candidate(setup: Setup, measured: Floats, number: int) -> Candidate:
