@@ -146,7 +146,9 @@ def _running(stack: contextlib.ExitStack, setup: Setup | str | Path, host: Host 
 def _text(
     given: Request | str, answer: str | None, setup: Setup, host: Host, progress: Progress | None, cancel: Cancel | None
 ) -> tuple[list[int], int]:
-    """The ids, and the first place that is looked at. Errors: `BadRequest` where there is none."""
+    """The ids, and the first place that is looked at. Errors: `BadRequest` where there is none, or for no text."""
+    if not isinstance(answer, str | None):
+        raise BadRequest(f"the answer is {answer!r}", "accepted is a text, or None for the prompt alone")
     if isinstance(given, str):
         text, ids = given, host.tokenize(given, cancel=cancel).ids.tolist()
     else:
@@ -158,7 +160,9 @@ def _text(
         start = max(1, sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(ids, whole, strict=False))))
         ids = whole
     if len(ids) <= start:
-        raise BadRequest(f"the text has {len(ids)} tokens, {start} of them before the first place", "accepted are more")
+        raise BadRequest(
+            f"{start} of the text's {len(ids)} tokens come before the first place", "accepted is a longer text"
+        )
     return ids, start
 
 

@@ -166,6 +166,8 @@ def test_an_answer_that_filled_the_context_is_drawn_again(single):
 def test_what_cannot_be_compared_is_said(single, given, a, said):
     with pytest.raises(WorkbenchError, match=said):
         compare_chains(given, single.setup, a, {}, host=single)
+    with pytest.raises(BadRequest, match="the answer is 5; accepted is a text, or None"):
+        compare_chains(JSON, single.setup, {}, {}, answer=5, host=single)
 
 
 @pytest.mark.model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import gguf
+import numpy as np
 import pytest
 
 from tests.gguf import tiny
@@ -12,6 +13,7 @@ from tests.tokenizers.conftest import published
 from workbench.errors import BadRequest, CannotRun
 from workbench.runtime.host import Host
 from workbench.setup import Setup
+from workbench.tokenizers.entry import entry
 from workbench.tokenizers.lookalikes import Lookalike
 from workbench.tokenizers.merges import Merge
 from workbench.tokenizers.vocabulary import read_vocabulary
@@ -49,6 +51,12 @@ def test_search_by_text_bytes_id_and_type(tiny_bpe) -> None:
     assert repr(found.search("im_")) == "Vocabulary(bpe.gguf, gpt2, 2 of 267 tokens)"
     with pytest.raises(BadRequest, match="accepted are normal, unknown, control"):
         found.search(type="special")
+    assert found.search(np.int32(3)).ids.tolist() == [3]
+    with pytest.raises(BadRequest, match=r"1\.5 was searched for; accepted are a text, bytes or an id"):
+        found.search(1.5)
+    for wrong in ("a", -1, 267, 2.0, None):
+        with pytest.raises(BadRequest, match="ids 0 to 266"):
+            entry(found, wrong)
 
 
 def test_the_merges_that_led_to_a_token(tiny_bpe, tiny_spm) -> None:

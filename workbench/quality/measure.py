@@ -147,7 +147,7 @@ class _Measurement:
         if chunks < 2 or chunks * positions_per_chunk(self.n_ctx) < FEWEST:
             least = max(2, -(-FEWEST // positions_per_chunk(self.n_ctx))) * self.n_ctx
             raise BadRequest(
-                f"the text has {n:,} tokens",
+                f"the text has {n:,} token{'' if n == 1 else 's'}",
                 f"accepted are {least:,} or more: two chunks of {self.n_ctx} tokens, and {FEWEST} positions to compare",
                 "give a longer text or a smaller n_ctx",
             )

@@ -6,7 +6,6 @@ import base64
 from dataclasses import dataclass
 from typing import Any
 
-from workbench.errors import BadRequest
 from workbench.stages import TOKEN_TYPES, show_bytes
 from workbench.tokenizers.lookalikes import Lookalike
 from workbench.tokenizers.merges import Derivation
@@ -62,8 +61,7 @@ class VocabularyEntry(Value):
 
 def entry(vocabulary: Vocabulary, token: int) -> VocabularyEntry:
     """The token of an id. Errors: `BadRequest` for no such id."""
-    if not 0 <= token < vocabulary.n_vocab:
-        raise BadRequest(f"token id {token}", f"the vocabulary has ids 0 to {vocabulary.n_vocab - 1}")
+    vocabulary.require_id(token)
     return VocabularyEntry(
         token,
         vocabulary.pieces[token],

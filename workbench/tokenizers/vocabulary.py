@@ -73,6 +73,11 @@ class Vocabulary(Value):
         """All tokens, whatever was searched for."""
         return len(self.texts)
 
+    def require_id(self, token: int) -> None:
+        """Errors: `BadRequest` for what is no id of this vocabulary."""
+        if not isinstance(token, int | np.integer) or not 0 <= token < self.n_vocab:
+            raise BadRequest(f"token id {token!r}", f"the vocabulary has ids 0 to {self.n_vocab - 1}")
+
     def type_of(self, token: int) -> str:
         """What llama.cpp takes a token for, one of `TOKEN_TYPES`."""
         return TOKEN_TYPES[self.types[token]]
@@ -85,14 +90,16 @@ class Vocabulary(Value):
     def search(self, wanted: str | bytes | int | None = None, *, type: str | None = None) -> Vocabulary:  # noqa: A002
         """The tokens among these with a text (in any case), with bytes, of an id, of a type of `TOKEN_TYPES`.
 
-        Errors: `BadRequest` for a type that is none.
+        Errors: `BadRequest` for a type that is none, or what is neither text nor bytes nor an id.
         """
+        if not isinstance(wanted, str | bytes | int | np.integer | None):
+            raise BadRequest(f"{wanted!r} was searched for", "accepted are a text, bytes or an id")
         if type is not None and type not in TOKEN_TYPES:
             raise BadRequest(f"the type is {type!r}", f"accepted are {', '.join(TOKEN_TYPES)}")
         ids = self.ids.tolist()
         if type is not None:
             ids = [i for i in ids if self.types[i] == TOKEN_TYPES.index(type)]
-        if isinstance(wanted, int):
+        if isinstance(wanted, int | np.integer):
             ids = [i for i in ids if i == wanted]
         elif isinstance(wanted, bytes):
             ids = [i for i in ids if wanted in self.pieces[i]]
@@ -119,8 +126,7 @@ class Vocabulary(Value):
 
     def derivation(self, token: int) -> Derivation:
         """The merges that lead to a token. Errors: `BadRequest` for no such id, or where merges were not read."""
-        if not 0 <= token < self.n_vocab:
-            raise BadRequest(f"token id {token}", f"the vocabulary has ids 0 to {self.n_vocab - 1}")
+        self.require_id(token)
         if self.ranks is None:
             raise BadRequest(
                 "this vocabulary was read without its merges", "", "read it with read_vocabulary(setup, merges=True)"
