@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 
 import pytest
 
+from tests.engines.templates import published
+from workbench.engines.environment import Clock
+from workbench.engines.instrument import Generator
+from workbench.engines.positions import SourceMap
+from workbench.engines.watch import WatchGenerator, WatchRecorder
+from workbench.engines.worker import tracked_environment
 from workbench.errors import BadRequest
 from workbench.setup import Setup, TemplateChoice
 from workbench.steps import Steps, template_steps
@@ -35,6 +42,20 @@ def behind(found: Steps, kind: str, text: str, nth: int = 0) -> dict[str, str]:
     """The template's own variables behind the `nth` step of a kind that says or wrote `text`."""
     hits = [n for n, s in enumerate(found.steps) if s.kind == kind and text in (s.detail or found.text_of(n))]
     return own(found, hits[nth] + 1)
+
+
+@pytest.mark.parametrize("kind", [Generator, WatchGenerator])
+def test_the_same_template_becomes_the_same_code(kind):
+    """Nodes are known by their identity, which Python gives again when one is forgotten."""
+    environment = tracked_environment(Clock(datetime(2026, 1, 2)))  # noqa: DTZ001  as the templates are told it
+
+    def code(source: str) -> str:
+        made = kind(environment, SourceMap(source))
+        made.loaded(environment._parse(source, None, None), WatchRecorder())
+        return made.written.getvalue()
+
+    unlike = [name for name, source in published().items() if len({code(source) for _ in range(5)}) > 1]
+    assert unlike == []
 
 
 def test_steps_come_in_the_order_in_which_they_happen():

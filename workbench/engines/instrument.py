@@ -128,11 +128,11 @@ class Generator(CodeGenerator):
         self.written = StringIO()
         super().__init__(environment, None, None, self.written, optimized=False)
         self.literals: list[Any] = []
-        self._items: set[int] = set()
+        self._items: dict[int, nodes.Node] = {}  # by identity; holding them, so that no other node is given it
         self._map = source_map
         self.places: dict[int, Place] = {}  # by line of the generated code
         self.probed: set[int] = set()
-        self._probes: dict[int, tuple[str, Place]] = {}
+        self._probes: dict[int, tuple[str, Place, nodes.Node]] = {}
 
     def loaded(self, tree: nodes.Template, recorder: Recorder) -> dict[str, Any]:
         """The module that `tree` becomes, telling `recorder`."""
@@ -153,6 +153,7 @@ class Generator(CodeGenerator):
         self._probes[id(node)] = (
             f"_record.{method}({', '.join([str(place.line), str(place.column), *extra])}, ",
             place,
+            node,
         )
 
     def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
@@ -186,17 +187,17 @@ class Generator(CodeGenerator):
 
     def visit_List(self, node: nodes.List, frame: Frame) -> None:
         """A list; true, false and none in it are known to be the template's."""
-        self._items.update(map(id, node.items))
+        self._items.update((id(item), item) for item in node.items)
         super().visit_List(node, frame)
 
     def visit_Tuple(self, node: nodes.Tuple, frame: Frame) -> None:
         """A tuple, the same."""
-        self._items.update(map(id, node.items))
+        self._items.update((id(item), item) for item in node.items)
         super().visit_Tuple(node, frame)
 
     def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:
         """A dict, the same."""
-        self._items.update(id(pair.value) for pair in node.items)
+        self._items.update((id(pair.value), pair.value) for pair in node.items)
         super().visit_Dict(node, frame)
 
     def visit_TemplateData(self, node: nodes.TemplateData, frame: Frame) -> None:

@@ -214,7 +214,7 @@ class WatchGenerator(Generator):
         read = (*names, "loop") if loop else names
         value = nodes.Tuple([nodes.Name(name, "load", lineno=node.lineno) for name in read], "load", lineno=node.lineno)
         call = f"_record.begin({self._scopes.inside(node, part)!r}, {base}, {loop}, {names!r}, "
-        self._probes[id(value)] = (call, self._map.place_of(node))
+        self._probes[id(value)] = (call, self._map.place_of(node), value)
         return nodes.ExprStmt(value, lineno=node.lineno)
 
     def _bound(self, names: tuple[str, ...], frame: Frame) -> None:
