@@ -1,5 +1,6 @@
 """The runtime lab on toolsmith, without a browser: what it computes, foresees, refuses, survives and shows."""
 
+import contextlib
 import dataclasses
 import socket
 import subprocess
@@ -59,7 +60,11 @@ def wait_for_progress(lab):
 
 
 def servers():
-    return [p for p in psutil.Process().children(recursive=True) if "workbench.runtime.rpc" in p.cmdline()]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # one that has just ended
+            found += [child] if "workbench.runtime.rpc" in child.cmdline() else []
+    return found
 
 
 def test_a_change_is_foreseen_computed_and_drawn(lab):
