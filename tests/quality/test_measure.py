@@ -142,13 +142,12 @@ def test_a_cancelled_measurement_goes_on_where_it_was(base, q4, text, fresh_cach
 
 def test_a_process_that_dies_loses_one_chunk_at_most(base, q4, text, fresh_cache):
     mine = {child.pid for child in psutil.Process().children()}  # the browser and others that are no hosts
-
-    kept = []
+    kept = []  # how many chunks were kept when it was killed
 
     def kill(what, done, total):
-        done = len(list((fresh_cache / "quality").rglob("*.npy")))
-        if what == "comparing" and done and not kept:
-            kept.append(done)
+        files = list((fresh_cache / "quality").rglob("*.npy"))
+        if what == "comparing" and files and not kept:
+            kept.append(len(files))
             for child in psutil.Process().children():
                 if child.pid not in mine:
                     child.kill()

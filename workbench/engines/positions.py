@@ -50,14 +50,10 @@ class PositionLexer(ResumingLexer):
     def tokeniter(
         self, source: str, name: str | None, filename: str | None = None, state: str | None = None
     ) -> Iterator[tuple[int, str, str]]:
-        """As jinja's; between two tokens stands nothing but white space that was stripped."""
+        """As jinja's, each with its `Position`."""
         self.begin(source)
-        text = self.source_map.text
         self.reached = 0
-        for line, token, value in super().tokeniter(source, name, filename, state):
-            offset = max(text.find(value, self.reached), self.reached)
-            self.reached = offset + len(value)
-            yield self.line(line, offset), token, value
+        yield from self.placed(super().tokeniter(source, name, filename, state), self.source_map.text)
 
 
 class SourceMap:

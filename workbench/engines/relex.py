@@ -124,8 +124,14 @@ class ResumingLexer(Lexer):
         raw = Lexer.tokeniter(self, rest + "\n" if rest.endswith("\n") else rest, None)
         for _ in range(3 if before else 0):
             next(raw)
-        above = text.count("\n", 0, at)
         self.reached = at
+        yield from self.placed(raw, text, text.count("\n", 0, at))
+
+    def placed(self, raw: Iterator[tuple[int, str, str]], text: str, above: int = 0) -> Iterator[tuple[int, str, str]]:
+        """Raw tokens of `text` from `reached` on, `above` lines below its start, each with the line of its offset.
+
+        Between two tokens stands nothing but white space that was stripped.
+        """
         for line, token, value in raw:
             offset = max(text.find(value, self.reached), self.reached)
             self.reached = offset + len(value)
