@@ -39,6 +39,7 @@ def main() -> int:
         install_packages(stamps)
         if wheel is not None:
             check_llama(wheel, stamps)
+        quiet_lab()
         build_ollama()
         fetch_model()
         unpack_templates()
@@ -118,6 +119,14 @@ def install_packages(stamps: dict[str, str]) -> None:
         pins.write_text("\n".join(lines) + "\n")
         pip("install", "--quiet", "--constraint", str(pins), "--editable", f"{ROOT}[{EXTRAS}]")
     remember(stamps, packages=wanted)
+
+
+def quiet_lab() -> None:
+    """JupyterLab's defaults in `.venv`: no question about news, no look for updates; the user's own settings count."""
+    path = VENV / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = {"fetchNews": "false", "checkForUpdates": False}
+    path.write_text(json.dumps({"@jupyterlab/apputils-extension:notification": values}))
 
 
 def build_ollama() -> None:
