@@ -1,6 +1,8 @@
 """Whole measurements with toolsmith: the definition by another way, resume, cancel, traps, mistakes."""
 
+import sys
 import threading
+import time
 
 import numpy as np
 import psutil
@@ -9,6 +11,7 @@ import pytest
 from tests.gguf import tiny
 from workbench.data import toolsmith
 from workbench.errors import BadFile, BadRequest, Cancelled, CannotRun, HostDied
+from workbench.gguf.grid import weight_grids
 from workbench.progress import Cancel
 from workbench.quality import Quality, measure
 from workbench.quality.state import State
@@ -185,6 +188,30 @@ def test_the_text_may_be_a_file_and_its_last_line_end_is_left_out(base, text, tm
     path = tmp_path / "text.txt"
     path.write_text(text + "\n", "utf-8")
     assert measure(base, [base], path, n_ctx=N_CTX) == measure(base, [base], text, n_ctx=N_CTX)
+
+
+def test_weights_that_take_longer_than_the_text_are_waited_for_unless_it_is_cancelled(
+    base, q4, text, fresh_cache, monkeypatch
+):
+    measured = measure(base, [setup_of(q4)], text, n_ctx=N_CTX)
+    look, asked = weight_grids, threading.Event()
+
+    def slow(model, *, cancel):
+        asked.set()
+        for _ in range(200):
+            if cancel.is_set():
+                raise Cancelled("it was left")
+            time.sleep(0.01)
+        return look(model)
+
+    monkeypatch.setattr(sys.modules["workbench.quality.measure"], "weight_grids", slow)
+    again = measure(base, [setup_of(q4)], text, n_ctx=N_CTX)
+    assert (again.resumed, again) == (measured.chunks, measured)  # nothing but the weights was waited for
+    cancel = Cancel()
+    asked.clear()
+    threading.Thread(target=lambda: (asked.wait(30), cancel.set())).start()
+    with pytest.raises(Cancelled):
+        measure(base, [setup_of(q4)], text, n_ctx=N_CTX, cancel=cancel)
 
 
 def test_the_values_go_there_and_back(base, q4, text):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +119,17 @@ class _Measurement:
                     part = ids[i * self.n_ctx : (i + 1) * self.n_ctx].tolist()
                     known[i] = self._chunk(host, part, i, chunks)
                     state.save(i, known[i])  # type: ignore[arg-type]  # it was measured the line before
-                    self._tell(known, grids.result())
+                    self._tell(known, self._wait_for(grids))
+            reference = self._wait_for(grids)  # who leaves the block cancels them
         state.remove_old()
-        return self._quality([chunk for chunk in known if chunk is not None], grids.result())
+        return self._quality([chunk for chunk in known if chunk is not None], reference)
+
+    def _wait_for(self, grids: Future[Grids]) -> Grids:
+        """The grids, which are there long before the first chunk as a rule. Errors: `Cancelled`, `BadFile`."""
+        while not wait([grids], timeout=0.05).done:
+            if self.cancel is not None and self.cancel.is_set():
+                raise Cancelled(f"looking at the weights of {Path(str(self.setups[0].model)).name} was cancelled")
+        return grids.result()
 
     def _tell(self, known: list[Floats | None], reference: Grids) -> None:
         """The figures of what is measured so far, for whoever follows."""
