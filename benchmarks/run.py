@@ -86,7 +86,7 @@ def section(result: Result) -> list[str]:
 def cpu() -> str:
     """The processor's own name."""
     sys.path.insert(0, str(HERE.parent))
-    from workbench.environment import cpu_name
+    from workbench.cpu import cpu_name
 
     return cpu_name()
 

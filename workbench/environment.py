@@ -8,9 +8,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
+from workbench import cpu
 from workbench.values import FrozenJSON, Value
 
 PACKAGES = ("gguf-workbench", "llama-cpp-python", "jinja2", "numpy", "transformers")
@@ -58,13 +58,15 @@ class Environment(Value):
 
 def collect(*, runtime: Mapping[str, Any] | None = None, files: Mapping[str, Any] | None = None) -> Environment:
     """The environment of this process; `runtime` and `files` are what a host and the headers reported."""
+    machine = cpu.machine()
     return Environment(
         versions=FrozenJSON(dict(versions())),
         system=FrozenJSON(
             {
                 "os": platform.platform(terse=True),
                 "machine": platform.machine(),
-                "cpu": cpu_name(),
+                "cpu": cpu.cpu_name(),
+                "cpu_features": list(machine.names) or str(machine),
                 "python": sys.version.split()[0],
             }
         ),
@@ -83,14 +85,3 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-@functools.cache
-def cpu_name() -> str:
-    """The processor's own name where the system tells it."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

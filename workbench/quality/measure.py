@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from workbench.conversation import read_text
-from workbench.environment import cpu_name, versions
+from workbench.cpu import cpu_name
+from workbench.environment import versions
 from workbench.errors import BadFile, BadRequest, Cancelled, HostDied
 from workbench.gguf.fingerprint import fingerprint
 from workbench.gguf.grid import Grids, weight_grids
