@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Errors that the two engines name differently and mean the same by.
 _SYNTAX = ("LexerError", "ParserError", "TemplateSyntaxError", "TemplateAssertionError")
+_SYNTAX_WORDS = ("lexer: ", "parser: ")  # in the reason of a server that does not start
 
 
 def with_origins(rendered: Rendered, job: Job, *, cancel: Cancel | None = None) -> Rendered:
@@ -82,7 +83,8 @@ def _placed(rendered: Rendered, error: RenderError | None) -> Rendered:
     own = rendered.error
     if own is None or own.line is not None or error is None or error.line is None:
         return rendered
-    same = own.message == error.message or (own.type in _SYNTAX and error.type in _SYNTAX)
+    syntax = own.type in _SYNTAX or any(words in own.message for words in _SYNTAX_WORDS)
+    same = own.message == error.message or (syntax and error.type in _SYNTAX)
     if not same:
         return rendered
     note = "the engine does not say where the error is: this is where jinja2 finds it"

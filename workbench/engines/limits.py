@@ -139,7 +139,7 @@ class Sandbox:
             child.start(self.limit_mib, self.limit_s)
             child.receive(time.monotonic() + START_S, cancel)
         except Stopped as stopped:
-            said = child.last_words()
+            said = "" if stopped.kind == "Crash" else child.last_words()
             self._stop()
             raise CannotRun(f"the rendering process does not start: {stopped}", said, self._advice()) from stopped
         except BaseException:
@@ -210,6 +210,7 @@ class _Child:
         self._number = self._taken = 0
         self._frames: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
         self._words = b""
+        self._listener: threading.Thread | None = None
 
     def start(self, limit_mib: int, limit_s: float) -> None:
         """Start the process. Errors: `CannotRun`."""
@@ -222,11 +223,12 @@ class _Child:
         except OSError as error:
             raise CannotRun(f"no process for rendering can be started: {error}") from error
         threading.Thread(target=self._read, name="render-reader", daemon=True).start()
-        threading.Thread(target=self._listen, name="render-errors", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="render-errors", daemon=True)
+        self._listener.start()
 
     def send(self, number: int, options: bytes, body: bytes) -> None:
         """Send one request; its `number` comes back with every frame of its answer. Errors: `_NeverBegan`."""
-        self.idle, self.left_at = False, None
+        self.idle, self.left_at, self._words = False, None, b""
         self._number, self._taken = number, 0
         sink = self.process.stdin
         try:
@@ -278,10 +280,13 @@ class _Child:
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         if b"MemoryError" in self.last_words().encode():
             return Stopped("MemoryLimit", "out of memory")
-        return Stopped("Crash", f"the template ended the rendering process ({how})")
+        said = self.last_words()
+        return Stopped("Crash", f"the rendering process ended ({how})" + (f": {said}" if said else ""))
 
     def last_words(self) -> str:
-        """The last line that the child wrote to its standard error."""
+        """The last line that the child, which has ended or is asked nothing more, wrote to its standard error."""
+        if self._listener is not None and self.process.poll() is not None:
+            self._listener.join(1)
         lines = self._words.decode("utf-8", "backslashreplace").strip().splitlines()
         return lines[-1] if lines else ""
 

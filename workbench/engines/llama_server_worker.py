@@ -14,6 +14,7 @@ import xllamacpp
 
 from .llama_server_http import apply, error_of, with_arguments
 from .seen import SWITCH, changes, shown
+from .server_log import DidNotStart, started
 from .serving import MIB, Meta, Send, send_text, serve
 
 _KEPT = 4  # servers
@@ -40,12 +41,10 @@ class Answers:
         """The prompt that `/apply-template` gives, None and the error."""
         try:
             server = self._server(template, model)
-        except RuntimeError:
-            message = (
-                "llama-server does not start with this template: it does not compile, or raises on the short "
-                "conversation that the server tries it on"
-            )
-            return None, {"error": error_of("DoesNotStart", message)}
+        except DidNotStart as error:
+            words, line, column = error.reason
+            place = {"line": line, "column": column}
+            return None, {"error": error_of("DoesNotStart", f"llama-server does not start: {words}") | place}
         with limited():
             return apply(server.listening_address, body)
 
@@ -61,7 +60,7 @@ class Answers:
     def _server(self, template: str, model: str) -> Any:
         key = (template, model)
         if key not in self._servers:
-            self._servers[key] = xllamacpp.Server(parameters(template, model))
+            self._servers[key] = started(lambda: xllamacpp.Server(parameters(template, model)))
             if len(self._servers) > _KEPT:
                 self._servers.popitem(last=False)
         self._servers.move_to_end(key)
@@ -78,7 +77,7 @@ def parameters(template: str, model: str) -> Any:
     found.n_threads_http = found.cpuparams.n_threads = found.cpuparams_batch.n_threads = 1
     found.warmup = found.ui = found.fit_params = False
     found.no_extra_bufts = True
-    found.verbosity = -1
+    found.verbosity = 1  # errors: why it does not start
     return found
 
 

@@ -16,11 +16,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+from workbench.engines.server_log import log_file, reason_of
 from workbench.errors import Cancelled, CannotRun
 from workbench.progress import Cancel
 
 START_S = 120.0  # a large file takes its time
 POLL_S = 0.05
+_MOST_LOG = 1 << 20  # bytes of what a server wrote before it ended
 
 
 @contextmanager
@@ -32,18 +34,29 @@ def llama_server(model: str | Path, *, cancel: Cancel | None = None) -> Iterator
     if find_spec("xllamacpp") is None:
         raise CannotRun("llama-server is not installed", "", "pip install 'gguf-workbench[servers]'")
     command = [sys.executable, "-m", __name__, str(model)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
+    with (
+        log_file() as log,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+        ) as process,
+    ):
         try:
             assert process.stdout is not None
-            yield _address(process.stdout, model, cancel)
+            address = _address(process.stdout, cancel)
+            if address is None:
+                process.kill()
+                process.wait()
+                log.seek(0)
+                why = reason_of(log.read(_MOST_LOG).decode("utf-8", "replace")).words
+                accepted = "accepted is a GGUF file that it loads"
+                raise CannotRun(f"llama-server does not start with {model}: {why}", accepted, "")
+            yield address
         finally:
             process.kill()
 
 
-def _address(stdout: IO[bytes], model: str | Path, cancel: Cancel | None) -> str:
-    """The first line that is an address; whatever else C++ prints is skipped."""
+def _address(stdout: IO[bytes], cancel: Cancel | None) -> str | None:
+    """The first line that is an address, None where none comes; whatever else C++ prints is skipped."""
     until, text = time.monotonic() + START_S, b""
     while time.monotonic() < until:
         if cancel is not None and cancel.is_set():
@@ -58,7 +71,7 @@ def _address(stdout: IO[bytes], model: str | Path, cancel: Cancel | None) -> str
             return found.strip().decode()
         if not data:
             break
-    raise CannotRun(f"llama-server does not start with {model}", "accepted is a GGUF file that it loads", "")
+    return None
 
 
 def main(arguments: list[str]) -> int:
