@@ -16,6 +16,7 @@ from workbench.compare.places import places
 from workbench.compare.scores import ScoresPair, compare_scores
 from workbench.errors import BadRequest
 from workbench.gguf.header import read_header
+from workbench.gguf.sizes import n_layer, whole
 from workbench.prompt import prompt_of
 from workbench.runtime.host import Host
 from workbench.runtime.protocol import unpack_arrays
@@ -174,7 +175,7 @@ def stretch_size(setups: Sequence[Setup], tensor: str | None = None) -> tuple[in
     runtimes = [setup.effective()["runtime"] for setup in setups]
     wanted = max(min(runtime["n_ubatch"], runtime["n_batch"]) for runtime in runtimes)
     header = read_header(str(setups[0].model))
-    width = header.own("embedding_length", 0) * ((header.n_layer or 0) + 1) if tensor else 0
+    width = (whole(header.own("embedding_length")) or 0) * (n_layer(header) + 1) if tensor else 0
     held = SCRATCH_BYTES // (FLOAT_BYTES * max(1, header.n_vocab + width))
     step = max(1, min(wanted, held))
     if step == wanted:

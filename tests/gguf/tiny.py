@@ -90,8 +90,23 @@ def vocabulary_file(path: Path, kind: str, *, architecture="llama", **options) -
     return _write(writer, path)
 
 
-def model_file(path: Path, *, architecture="llama", context=512, width=32, endless=False, **options) -> Path:
-    """A model with random weights: 1 layer, some 300 tokens; `endless`: it may not end its answers."""
+def unlisted_tokens(path: Path, count: int, *, weights: bool) -> Path:
+    """A file that announces tokens and lists none; with embeddings of eight of them, or without any tensor."""
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_tokenizer_model("no_vocab")
+    writer.add_vocab_size(count)
+    if weights:
+        writer.add_tensor("token_embd.weight", np.ones((8, 32), np.float32))
+    return _write(writer, path)
+
+
+def model_file(
+    path: Path, *, architecture="llama", context=512, width=32, endless=False, odd_cache=False, **options
+) -> Path:
+    """A model with random weights: 1 layer, some 300 tokens; `endless`: it may not end its answers.
+
+    `odd_cache`: by its header its KV cache is of a shape that is not reckoned.
+    """
     heads, hidden = 2, 64
     rng = np.random.default_rng(7)
     writer = gguf.GGUFWriter(path, architecture)
@@ -99,6 +114,8 @@ def model_file(path: Path, *, architecture="llama", context=512, width=32, endle
     writer.add_name("tiny")
     if endless:
         writer.add_array("tokenizer.ggml.suppress_tokens", [0, 1, 2, 3])
+    if odd_cache:
+        writer.add_kv_lora_rank(1)
     writer.add_context_length(context)
     writer.add_embedding_length(width)
     writer.add_block_count(1)

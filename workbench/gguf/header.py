@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.errors import BadFile
-from workbench.gguf.diagnose import check_tensors, require_file, why_bad
+from workbench.gguf.diagnose import AGAIN, check_tensors, require_file, why_bad
 from workbench.gguf.library import shared_library
 from workbench.values import FrozenJSON, Value, clip
 
 READER = Path(__file__).with_name("reader.py")
 TIMEOUT_S = 120.0
 CACHED_HEADERS = 32
+MOST_ITEMS = 1 << 24  # of an array that is read whole; real vocabularies have some 2^18
 # Names that transformers gives the tokens that GGUF names by id.
 SPECIAL_NAMES = {
     "bos": "bos_token",
@@ -76,10 +77,19 @@ class Header(Value):
         """The value of a key of this architecture: `own("context_length")`."""
         return self.get(f"{self.architecture}.{name}", default)
 
+    def has_array(self, key: str) -> bool:
+        """Whether the file has this key, and an array under it."""
+        return str(self.types.value().get(key, "")).startswith("ARRAY")
+
     def array(self, key: str) -> list[Any]:
         """All items of an array. Errors: `KeyError` where the file has no such array, `BadFile`."""
-        if not self.types.value().get(key, "").startswith("ARRAY"):
+        if not self.has_array(key):
             raise KeyError(f"{self.path} has no array {key}")
+        known = self.get(key)
+        if isinstance(known, dict) and known["count"] > MOST_ITEMS:
+            raise BadFile(
+                f"{self.path} is damaged: {key} has {known['count']:,} items", f"accepted are {MOST_ITEMS:,}", AGAIN
+            )
         items: list[Any] = _read(Path(self.path), key)
         return items
 
@@ -306,4 +316,4 @@ def _read(path: Path, key: str | None = None) -> Any:
 
 
 def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -100,7 +100,7 @@ def _write_header(low: Header, types: dict[str, str], path: Path) -> None:
 def _append(
     path: Path, tensors: list[tuple[Header, Tensor]], alignment: int, progress: Progress | None, cancel: Cancel | None
 ) -> None:
-    """Every tensor's bytes behind the header, each from its own file, each padded to the alignment."""
+    """Every tensor's bytes behind the header, each from its own file, each padded to the alignment with zeros."""
     with contextlib.ExitStack() as stack, path.open("r+b") as target:
         files = {header.path: stack.enter_context(Path(header.path).open("rb")) for header, _ in tensors}
         target.seek(0, os.SEEK_END)
@@ -108,7 +108,8 @@ def _append(
             if cancel is not None and cancel.is_set():
                 raise Cancelled(f"mixing {Path(header.path).name} was cancelled")
             _copy(files[header.path], target, header.data_offset + tensor.offset, tensor.nbytes)
-            target.write(b"\0" * (-tensor.nbytes % alignment))
+            target.seek(-tensor.nbytes % alignment, os.SEEK_CUR)
+            target.truncate()
             if progress is not None:
                 progress("mixing tensors", done + 1, len(tensors))
 

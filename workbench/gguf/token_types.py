@@ -54,4 +54,4 @@ def _list(header: Header, metadata: Mapping[str, Any], key: str) -> list[Any]:
     """A copy of the setup's list, else of the file's; empty where there is none."""
     if isinstance(metadata.get(key), list):
         return list(metadata[key])
-    return header.array(key) if key in header.types.value() and key not in metadata else []
+    return header.array(key) if header.has_array(key) and key not in metadata else []

@@ -63,7 +63,7 @@ def computed_mib(session: Session, path: str, runtime: dict[str, Any], overrides
     log.errors.clear()
     model = library.llama_model_load_from_file(path.encode("utf-8", "surrogateescape"), given)
     try:
-        trained = library.llama_model_n_ctx_train(model) if model else 0
+        trained = params.trained_n_ctx(library, model) if model else 0
         wanted = params.context_params(library, runtime, n_ctx_train=trained)
         context = library.llama_init_from_model(model, wanted) if model else None
         if not context:

@@ -53,7 +53,7 @@ def _model_facts(session: Session) -> dict[str, Any]:
     return {
         "description": _text(buffer.value),
         "n_vocab": session.vocabulary.n_vocab if session.vocabulary else 0,
-        "n_ctx_train": library.llama_model_n_ctx_train(model),
+        "n_ctx_train": params.trained_n_ctx(library, model),
         "n_embd": library.llama_model_n_embd(model),
         "n_layer": library.llama_model_n_layer(model),
         "weights_bytes": library.llama_model_size(model),

@@ -240,7 +240,7 @@ class Host:
             file, runtime = model_file(self.setup), self.setup.effective()["runtime"]
             if call.needs_weights:
                 file.require_weights()
-                refuse(file.header, runtime)
+                refuse(file.sized, runtime)
             path = file.path(weights=call.needs_weights, progress=call.progress, cancel=call.cancel)
             process = self._ready_process(file, call)
             call.check()  # a call that is cancelled before it begins does not begin: a short one would end first
@@ -252,7 +252,7 @@ class Host:
                 "path": path,
                 "overrides": file.live,
                 "runtime": runtime,
-                "need": layout(file.header, runtime)._asdict(),
+                "need": layout(file.sized, runtime)._asdict(),
                 "arguments": call.arguments,
             }
             return self._exchange(process, order, call, file)

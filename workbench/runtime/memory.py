@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench.gguf.header import Header
+from workbench.gguf.sizes import n_layer, whole
 from workbench.runtime.params import wanted_n_ctx
 
 # Bytes of one value of a KV-cache type: blocks of 32 values with their scales.
@@ -25,7 +26,12 @@ VALUE_BYTES = {
     "iq4_nl": 18 / 32,
 }
 CONTEXT_STEP = 256  # llama.cpp rounds the context up to a multiple of this
+# What llama.cpp keeps of each token of a context, whatever the model: its position, its shift, its place in an image
+# and which of 256 sequences it belongs to.
+# https://github.com/ggml-org/llama.cpp/blob/0c1e57098bba43ac29e6e3b677cdceebdd22334f/src/llama-kv-cells.h
+CELL_BYTES = 4 + 4 + 8 + 32
 CGROUP = Path("/sys/fs/cgroup")
+ATTENTION = ("attn_k", "attn_qkv")  # how the matrices of a layer with attention are called
 UNKNOWN_CACHES = ("attention.kv_lora_rank", "attention.shared_kv_layers")  # caches of another shape
 
 
@@ -52,23 +58,36 @@ def size(n: int) -> str:
 
 
 def cache_widths(header: Header) -> list[tuple[int, int]]:
-    """How many values of keys and of values a token adds in each layer; no items where that is not known."""
-    layers, heads, width = header.n_layer, header.own("attention.head_count"), header.own("embedding_length")
-    if not layers or not heads or not width or any(header.own(key) for key in UNKNOWN_CACHES):
+    """How many values of keys and of values a token adds in each layer; no items where that is not known.
+
+    Where a layer's own matrices for them are there, they tell; else what the header says does.
+    """
+    layers, width = n_layer(header), whole(header.own("embedding_length"), least=1)
+    heads = _each_layer(header.own("attention.head_count"), layers)
+    keys = header.own("attention.head_count_kv")
+    per_layer = _each_layer(keys, layers) if keys is not None else heads
+    first = max(heads, default=0)
+    if not per_layer or not first or not width or any(header.own(key) for key in UNKNOWN_CACHES):
         return []
-    per_layer = _each_layer(header.own("attention.head_count_kv", heads), layers)
-    first = max(_each_layer(heads, layers), default=0)
-    if not per_layer or not first:
-        return []
-    key = header.own("attention.key_length") or width // first
-    value = header.own("attention.value_length") or width // first
-    return [(heads * key, heads * value) for heads in per_layer]
+    key = whole(header.own("attention.key_length"), least=1) or width // first
+    value = whole(header.own("attention.value_length"), least=1) or width // first
+    rows = {tensor.name: tensor.shape[1] for tensor in header.tensors if len(tensor.shape) == 2}
+    return [
+        (rows.get(f"blk.{i}.attn_k.weight", n * key), rows.get(f"blk.{i}.attn_v.weight", n * value)) if n else (0, 0)
+        for i, n in enumerate(per_layer)
+    ]
+
+
+def has_cells(header: Header) -> bool:
+    """Whether the context notes each of its tokens: where a layer has attention. A recurrent state does not."""
+    parts = (tensor.name.split(".") for tensor in header.tensors)
+    return any(len(names) > 2 and names[2].startswith(ATTENTION) for names in parts)
 
 
 def _each_layer(value: Any, layers: int) -> list[int]:
-    if isinstance(value, int):
-        return [value] * layers
-    return [int(item) for item in value] if isinstance(value, list) and len(value) == layers else []
+    items = value if isinstance(value, list) and len(value) == layers else [value] * layers
+    numbers = [number for item in items if (number := whole(item)) is not None]
+    return numbers if len(numbers) == layers else []
 
 
 def _machine() -> int | None:

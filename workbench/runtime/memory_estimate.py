@@ -12,12 +12,13 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from workbench.gguf.header import Header, Tensor
+from workbench.gguf.sizes import EMBEDDINGS, layer_of, n_layer
 from workbench.progress import Cancel, Progress
 from workbench.runtime.devices import Device, Devices
 from workbench.runtime.host import Host
 from workbench.runtime.memory import size
 from workbench.runtime.model_file import model_file
-from workbench.runtime.placement import CPU, EMBEDDINGS, INPUTS, OUTPUT, Amount, amounts, layer_of, layout, places
+from workbench.runtime.placement import CPU, INPUTS, OUTPUT, Amount, amounts, layout, places
 from workbench.setup import Setup
 from workbench.values import Value
 
@@ -127,7 +128,7 @@ def estimate(
     A setup that does not fit is no error: see `refused`. Errors: `BadFile`, `BadRequest` for a device that is not
     there, `CannotRun` for settings that llama.cpp makes no context with, `Cancelled`, `HostDied`.
     """
-    header = model_file(setup).header
+    header = model_file(setup).sized
     weights = [tensor for tensor in header.tensors if _may_move(tensor, header)]
     asked = {"weights": [(tensor.type, tensor.shape) for tensor in weights], "held_mib": dict(held_mib)}
     asking = host or Host(setup)
@@ -149,7 +150,7 @@ def estimate(
         setup=setup,
         devices=present,
         parts=tuple(parts),
-        places=places(header.n_layer or 0, runtime, chosen),
+        places=places(n_layer(header), runtime, chosen),
         refused=answer["refused"],
         notes=(*answer["notes"], *_tight(amounts(layout(header, runtime), runtime, chosen), computed, present)),
     )
@@ -172,7 +173,7 @@ def reckoned(
     header: Header, runtime: dict[str, Any], devices: Sequence[Device], own: Mapping[str, Sequence[Any]]
 ) -> Iterator[Part]:
     """Weights and KV cache by buffer. `own`: by tensor the extra buffer of the CPU that takes it, and its bytes."""
-    where = places(header.n_layer or 0, runtime, devices)
+    where = places(n_layer(header), runtime, devices)
     here = [tensor for tensor in header.tensors if _place(tensor, where) == CPU]
     moved = own if runtime["use_extra_bufts"] else {}
     plain = [tensor for tensor in here if tensor.name not in moved or tensor.name in INPUTS]

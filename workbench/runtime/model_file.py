@@ -10,6 +10,7 @@ from workbench.errors import BadRequest, CannotRun
 from workbench.gguf.altered import altered_copy
 from workbench.gguf.header import FileState, Header, file_state, read_header, require_unchanged
 from workbench.gguf.overrides import split_overrides
+from workbench.gguf.sizes import check_layers, check_tokens, with_metadata
 from workbench.progress import Cancel, Progress
 from workbench.runtime.cost import part
 from workbench.setup import Setup
@@ -19,7 +20,7 @@ ENCODER_DECODERS = ("t5",)
 
 
 class ModelFile(NamedTuple):
-    """What is to be loaded.
+    """What is to be loaded. `sized`: the header as the setup's metadata make it, for what is reckoned from it.
 
     `identity` changes with everything that needs another load: the settings that cost a reload and the
     file's own state, so that a file that was written anew is loaded anew.
@@ -29,6 +30,7 @@ class ModelFile(NamedTuple):
     live: dict[str, Any]
     copied: dict[str, Any]
     identity: tuple[Any, ...]
+    sized: Header
 
     def path(self, *, weights: bool, progress: Progress | None = None, cancel: Cancel | None = None) -> str:
         """The path for llama.cpp, made first where it is an altered copy. Errors: `CannotRun`, `Cancelled`."""
@@ -48,7 +50,7 @@ class ModelFile(NamedTuple):
                 require_unchanged(self.header.path, before, "the model's process read it")
 
     def require_weights(self) -> None:
-        """Errors: `CannotRun` where this model gives no probabilities of a next token."""
+        """Errors: `CannotRun` where this model gives no probabilities of a next token, those of `check_layers`."""
         if not self.header.has_weights:
             raise CannotRun(
                 f"{self.header.path} holds a vocabulary and no weights",
@@ -67,6 +69,7 @@ class ModelFile(NamedTuple):
                 "it gives no probabilities of a next token; rendering and tokenising work",
                 "use a generative model",
             )
+        check_layers(self.header, self.live | self.copied)
 
 
 def model_file(setup: Setup) -> ModelFile:
@@ -74,6 +77,9 @@ def model_file(setup: Setup) -> ModelFile:
     if setup.model is None:
         raise BadRequest("the setup has no model", 'accepted is {"model": "PATH"}', "name a GGUF file")
     header = read_header(setup.model)
-    live, copied = split_overrides(header, setup.metadata.value())
+    given = setup.metadata.value()
+    live, copied = split_overrides(header, given)
+    check_tokens(header, given)
     settings = FrozenJSON(part(setup, "reload")).text
-    return ModelFile(header, live, copied, (settings, *file_state(header.path)))
+    identity = (settings, *file_state(header.path))
+    return ModelFile(header, live, copied, identity, with_metadata(header, given))

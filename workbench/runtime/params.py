@@ -154,6 +154,11 @@ def wanted_n_ctx(n_ctx: int | None, n_ctx_train: int) -> int:
     return n_ctx or min(DEFAULT_N_CTX, n_ctx_train) or DEFAULT_N_CTX
 
 
+def trained_n_ctx(library: Any, model: Any) -> int:
+    """Tokens of context that the model was trained with: 32 bits without a sign, which llama.cpp gives with one."""
+    return int(library.llama_model_n_ctx_train(model)) % 2**32
+
+
 def as_facts(params: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """Some fields of a parameter struct as plain values, to show what llama.cpp was really given."""
     return {name: getattr(params, name) for name in names if hasattr(params, name)}

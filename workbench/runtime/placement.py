@@ -13,22 +13,31 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from workbench.errors import CannotRun
-from workbench.gguf.header import Header, Tensor
+from workbench.gguf.header import Header
+from workbench.gguf.sizes import EMBEDDINGS, layer_of, n_layer
 from workbench.runtime.devices import Device
-from workbench.runtime.memory import CONTEXT_STEP, VALUE_BYTES, cache_widths, context_length, size
+from workbench.runtime.memory import (
+    CELL_BYTES,
+    CONTEXT_STEP,
+    VALUE_BYTES,
+    cache_widths,
+    context_length,
+    has_cells,
+    size,
+)
 
 # What llama.cpp looks up by row and therefore keeps on the CPU.
 # https://github.com/ggml-org/llama.cpp/blob/0c1e57098bba43ac29e6e3b677cdceebdd22334f/src/llama-arch.cpp#L728
 INPUTS = ("token_embd.weight", "position_embd.weight", "token_types.weight", "per_layer_token_embd.weight")
-EMBEDDINGS, OUTPUT = "token_embd.weight", "output.weight"
+OUTPUT = "output.weight"
 CPU = "CPU"
-LAYER = "blk."
 
 
 class Layout(NamedTuple):
     """Bytes of a model's parts, before any of them has a place. `layers` and `cache` are by layer.
 
     `tied`: the embeddings where they are the output matrix too; on another device than the CPU they lie twice.
+    `cells`: what llama.cpp notes of the context's tokens, always in this machine's memory.
     """
 
     n_ctx: int
@@ -37,6 +46,7 @@ class Layout(NamedTuple):
     output: int
     tied: int
     cache: tuple[int, ...]
+    cells: int = 0
 
 
 class Amount(NamedTuple):
@@ -48,13 +58,13 @@ class Amount(NamedTuple):
 
 def layout(header: Header, runtime: dict[str, Any]) -> Layout:
     """The parts of this model with these settings; a cache that is not known counts as nothing."""
-    n_layer, n_ctx = header.n_layer or 0, context_length(header, runtime)
-    layers, ends = [0] * n_layer, {True: 0, False: 0}
+    there, n_ctx = n_layer(header), context_length(header, runtime)
+    layers, ends = [0] * there, {True: 0, False: 0}
     for tensor in header.tensors:
         layer = layer_of(tensor)
         if layer is None:
             ends[tensor.name in INPUTS] += tensor.nbytes
-        elif layer < n_layer:
+        elif layer < there:
             layers[layer] += tensor.nbytes
     by_name = {tensor.name: tensor.nbytes for tensor in header.tensors}
     per_key, per_value = VALUE_BYTES[runtime["type_k"]], VALUE_BYTES[runtime["type_v"]]
@@ -65,14 +75,9 @@ def layout(header: Header, runtime: dict[str, Any]) -> Layout:
         layers=tuple(layers),
         output=ends[False],
         tied=0 if OUTPUT in by_name else by_name.get(EMBEDDINGS, 0),
-        cache=tuple(cache or [0] * n_layer),
+        cache=tuple(cache or [0] * there),
+        cells=n_ctx * CELL_BYTES if has_cells(header) else 0,
     )
-
-
-def layer_of(tensor: Tensor) -> int | None:
-    """The layer that a tensor belongs to, None for those of the model's two ends."""
-    number = tensor.name.removeprefix(LAYER).partition(".")[0]
-    return int(number) if tensor.name.startswith(LAYER) and number.isdecimal() else None
 
 
 def taking_part(runtime: dict[str, Any], named: Sequence[Device] | None, present: Sequence[Device]) -> list[Device]:
@@ -131,7 +136,9 @@ def require_fit(
     """
 
     def short(parts: Layout, runtime: dict[str, Any]) -> tuple[str, Amount, int] | None:
-        return _shortage(amounts(parts, runtime, devices), devices, here, loaded=loaded)
+        needed = amounts(parts, runtime, devices)
+        needed[CPU] = needed[CPU]._replace(cache=needed[CPU].cache + parts.cells)
+        return _shortage(needed, devices, here, loaded=loaded)
 
     found = short(parts, runtime)
     if found is None:
@@ -152,7 +159,10 @@ def _what_would(
     ways = []
     per_token = wanted.cache / parts.n_ctx
     tokens = int((free - wanted.weights) / per_token) // CONTEXT_STEP * CONTEXT_STEP if per_token else 0
-    smaller = parts._replace(n_ctx=tokens, cache=tuple(int(c / parts.n_ctx * tokens) for c in parts.cache))
+    share = tokens / parts.n_ctx
+    smaller = parts._replace(
+        n_ctx=tokens, cache=tuple(int(c * share) for c in parts.cache), cells=int(parts.cells * share)
+    )
     if tokens > 0 and short(smaller, runtime) is None:
         ways.append(f"set runtime.n_ctx to at most {tokens:,}, or smaller KV-cache types")
     if devices:

@@ -12,6 +12,7 @@ from typing import Any
 
 from workbench.errors import BadRequest, CannotRun
 from workbench.gguf.header import Header
+from workbench.gguf.sizes import whole
 from workbench.runtime.devices import OFFLOADS, Device
 
 PLAIN_TYPES = ("f32", "f16", "bf16")  # of a KV cache: one value by itself, no block with a scale
@@ -108,11 +109,9 @@ def unlocked(warnings: Sequence[str]) -> list[str]:
 
 def _head_width(header: Header, what: str) -> int:
     """Values of a head's key or value, 0 where the file does not say."""
-    own, heads = header.own(f"attention.{what}_length"), header.own("attention.head_count")
-    if isinstance(own, int):
-        return own
-    width = header.own("embedding_length")
-    return width // heads if isinstance(width, int) and isinstance(heads, int) and heads else 0
+    own = whole(header.own(f"attention.{what}_length"), least=1)
+    width, heads = whole(header.own("embedding_length")), whole(header.own("attention.head_count"))
+    return own or (width // heads if width and heads else 0)
 
 
 def _splits_rows(registry: Any, name: str) -> bool:

@@ -178,7 +178,7 @@ class Session:
             raise _load_error(path, self.log.last_error(), overrides)
         self.model, self.has_weights = model, not vocab_only
         self.model_params = given
-        self.n_ctx_train = int(self.library.llama_model_n_ctx_train(model))
+        self.n_ctx_train = params.trained_n_ctx(self.library, model)
         self.vocabulary = Vocabulary(self.library, model)
         ignored = sorted(set(overrides) - self.log.overridden)
         if ignored and not vocab_only:  # a vocabulary alone reads none of the model's own keys

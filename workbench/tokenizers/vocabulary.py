@@ -204,7 +204,7 @@ def read_vocabulary(
         types=found.types,
         file_types=np.array(file_types, np.uint8) if numbers else found.types,
         ends=found.ends,
-        named=tuple((role, token) for role, token in named if isinstance(token, int)),
+        named=tuple((role, token) for role, token in named if type(token) is int and 0 <= token < len(found.texts)),
         ids=np.arange(len(found.texts), dtype=np.int32),
         ranks=_ranks(header, given, kind, found.texts) if merges else None,
     )
@@ -223,7 +223,7 @@ def _array(header: Header, given: dict[str, Any], name: str) -> list[Any]:
     key = TOKENIZER + name
     if key in given:
         return given[key] or []
-    return header.array(key) if header.get(key) is not None else []
+    return header.array(key) if header.has_array(key) else []
 
 
 def _ranks(header: Header, given: dict[str, Any], kind: str, texts: tuple[bytes, ...]) -> Ranks:

@@ -8,6 +8,7 @@ from typing import Any
 from workbench.conversation import Conversation
 from workbench.errors import Cancelled, WorkbenchError
 from workbench.gguf.header import file_state
+from workbench.gguf.sizes import n_layer
 from workbench.progress import Cancel, Progress
 from workbench.runtime.cost import Cost, cost_between, cost_of
 from workbench.runtime.host import Host
@@ -111,7 +112,7 @@ def side_facts(
         "values": {name: clean(v) if isinstance(v, str) else v for name, v in knobs.values().items()},
         "errors": {name: clean(text) for name, text in errors.items()},
         "costs": {name: COSTS[cost_of(knob.dotted, setup)] for name, knob in KNOBS.items()},
-        "n_layer": (header.n_layer or 0) if header is not None else 0,
+        "n_layer": n_layer(header) if header is not None else 0,
         "state": shown.state if shown is not None else "not loaded yet",
         "pending": COSTS[takes] if setup is not None else "",
         "devices": list(others),
