@@ -64,7 +64,9 @@ class Chain:
     ) -> None:
         from workbench.engines import require_template, resolve_template
         from workbench.gguf.header import read_header
+        from workbench.gguf.overrides import n_tokens
         from workbench.parsers import check_parser
+        from workbench.sampling.asked import check_ids
 
         self.conversation, self.setup, self.wanted, self.previous = conversation, setup, wanted, previous
         self.on_stage: Callable[[str, Any], None] | None = None
@@ -80,7 +82,10 @@ class Chain:
         self._host, self._own_host = host, host is None
         check_parser(setup.parser)
         self.sampling = setup.sampling_for(conversation) if "generation" in wanted else {}
+        self.named = setup.sampling_names(conversation)
         self.header: Header | None = read_header(setup.model) if setup.model else None
+        if (n := n_tokens(self.header, setup.metadata.value())) is not None:
+            check_ids(self.sampling, n, self.named)
         self.template: Template = resolve_template(setup, self.header)
         if setup.effective()["template"]["engine"] == "transformers":
             require_template(self.template)  # each other engine has something to fall back on
@@ -130,7 +135,7 @@ class Chain:
     def generation(self) -> Generation:
         """The answer."""
         ids = self.values["tokens"].ids
-        return self.host().generate(ids, self.sampling, progress=self.progress, cancel=self.cancel)
+        return self.host().generate(ids, self.sampling, named=self.named, progress=self.progress, cancel=self.cancel)
 
     def parsed(self) -> Parsed:
         """What a client makes of the answer."""

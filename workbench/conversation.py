@@ -25,6 +25,7 @@ SAMPLING_FIELDS = (
     "repeat_last_n",
     "max_tokens",
     "max_completion_tokens",
+    "n_predict",
     "stop",
     "presence_penalty",
     "frequency_penalty",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from workbench.errors import BadFile, BadRequest
@@ -41,9 +41,20 @@ def toolsmith() -> Path:
     return _shipped_file("toolsmith-f16.gguf")
 
 
+def model_path(given: str) -> str:
+    """A model's path as given; a name of `NAMED` is that model's unless a file has the name. Errors: `BadFile`."""
+    if given in NAMED and not os.path.isfile(given):  # noqa: PTH113  # Path.is_file raises for a name that is too long
+        return str(NAMED[given]())
+    return given
+
+
 def held_out_file() -> Path:
     """Toolsmith's held-out requests, one JSON object a line; `workbench.damage.tasks()` reads them."""
     return _shipped_file("held_out.jsonl")
+
+
+# The models that come along, by the names that stand for a path.
+NAMED: dict[str, Callable[[], Path]] = {"demo": demo_model, "toolsmith": toolsmith}
 
 
 def find_models(*folders: str | Path) -> list[Path]:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from workbench.conversation import Conversation, read_text
+from workbench.data import NAMED, model_path
 from workbench.errors import BadRequest
-from workbench.values import FrozenJSON, Value, clip
+from workbench.sampling.asked import asked, biases, is_number, shown, stops
+from workbench.values import FrozenJSON, Value
 
 ENGINE_NAMES = ("transformers", "llama.cpp", "llama.cpp-legacy", "llama-cpp-python", "llama-server", "ollama")
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
@@ -25,7 +27,7 @@ ROPE_SCALINGS = ("none", "linear", "yarn")
 SAMPLERS = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature")
 CHAINS = ("llama.cpp", "llama-cpp-python")  # whose program puts the samplers together, see `sampling.chain`
 DEFAULT_N_CTX = 4096
-MOST_FLOAT = 3.4028234e38  # llama.cpp's settings are 32-bit floats
+FILE = "file:"  # what a template.source that is a path begins with
 NOT_REPLACED, REMOVED = "the file's own", "removed"  # what `diff` says of a metadata key
 
 
@@ -229,6 +231,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
 class Setup(Value):
     """One stack, every knob: what is None was not set. `model` is a path, or None for rendering alone.
 
+    A name of `data.NAMED` ("demo", "toolsmith") stands for that model's path wherever no file has the name.
+
     `metadata` replaces GGUF keys for this setup only; the user's file is never changed.
     """
 
@@ -265,7 +269,10 @@ class Setup(Value):
 
     @classmethod
     def from_file(cls, path: str | Path) -> Setup:
-        """A setup from a JSON file; a relative `model` and `file:` template count from the file's folder."""
+        """A setup from a JSON file; a relative `model` and `file:` template count from the file's folder.
+
+        A model goes also by a name of `data.NAMED`. Errors: `BadFile`, `BadRequest`.
+        """
         path = Path(path)
         text = read_text(path, "a setup as JSON")
         try:
@@ -279,14 +286,18 @@ class Setup(Value):
         return cls.from_dict(data, source=str(path)).anchored(path.parent)
 
     def anchored(self, folder: Path) -> Setup:
-        """The same setup, its relative paths taken from `folder` where a file stands there."""
-        changes: dict[str, Any] = {}
-        if self.model:
-            changes["model"] = _anchor(self.model, folder)
-        source = self.template.source
-        if source and source.startswith("file:"):
-            changes["template.source"] = "file:" + _anchor(source[5:], folder)
+        """The same setup, its relative paths taken from `folder` where a file stands there; see `data.model_path`."""
+        files = {key: _anchor(path, folder) for key, path in self.files().items()}
+        changes: dict[str, Any] = {"model": model_path(files["model"])} if "model" in files else {}
+        if "template.source" in files:
+            changes["template.source"] = FILE + files["template.source"]
         return self.replace(**changes) if changes else self
+
+    def files(self) -> dict[str, str]:
+        """The paths that it names, by the key that names them: `model`, and `template.source` where that is a file."""
+        source = self.template.source or ""
+        named = {"model": self.model, "template.source": source.removeprefix(FILE) if source.startswith(FILE) else None}
+        return {key: path for key, path in named.items() if path}
 
     def to_dict(self) -> dict[str, Any]:
         """Only what is set: `Setup.from_dict(s.to_dict()) == s`."""
@@ -355,14 +366,16 @@ class Setup(Value):
 
         Holds the fields of `Sampling` and `stop` (a list of texts). Errors: `BadRequest` for a bad value.
         """
-        asked = dict(conversation.sampling)
-        stop = asked.pop("stop", [])
-        if "max_completion_tokens" in asked:
-            asked["max_tokens"] = asked.pop("max_completion_tokens")
-        where = f"{conversation.source}: " if conversation.source else ""
-        from_request = _section(Sampling, "", asked, where or "the request: ")
+        found, where = asked(conversation.sampling), _where(conversation)
+        from_request = _section(Sampling, "", found.settings, where, found.fields)
         merged = _filled(SAMPLING_DEFAULTS, SAMPLING_DEFAULTS) | _explicit(from_request) | _explicit(self.sampling)
-        return merged | {"stop": _stops(stop, where)}
+        return merged | {"stop": stops(found.stop, where)}
+
+    def sampling_names(self, conversation: Conversation) -> dict[str, str]:
+        """How to call each setting of `sampling_for` that was asked for: the setup's key or the request's field."""
+        who = f"{conversation.source}'s" if conversation.source else "the request's"
+        fields = {name: f"{who} {field}" for name, field in asked(conversation.sampling).fields.items()}
+        return fields | {name: f"the setup's sampling.{name}" for name in _explicit(self.sampling)}
 
     def _rows(self) -> list[dict[str, Any]]:
         explicit = self.to_dict()
@@ -377,6 +390,10 @@ class Setup(Value):
         name = Path(self.model).name if self.model else None
         parts = [f"{key}={value!r}" for key, value in self.to_dict().items() if key != "model"]
         return f"Setup({', '.join([repr(name), *parts])})"
+
+
+def _where(conversation: Conversation) -> str:
+    return f"{conversation.source or 'the request'}: "
 
 
 def _told(name: str, value: Any) -> Any:
@@ -422,7 +439,8 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _section(kind: type, name: str, data: Any, where: str) -> Any:
+def _section(kind: type, name: str, data: Any, where: str, named: Mapping[str, str] | None = None) -> Any:
+    """A section from its JSON form; `named` are the user's own words for its keys."""
     if dataclasses.is_dataclass(data):
         data = _explicit(data)
     if not isinstance(data, Mapping):
@@ -430,19 +448,20 @@ def _section(kind: type, name: str, data: Any, where: str) -> Any:
     hints = get_type_hints(kind)
     _refuse_unknown(data, list(hints), where, name)
     start = f"{name}." if name else ""
-    return kind(**{key: _checked(start + key, key, value, hints[key], where) for key, value in data.items()})
+    named = {key: start + key for key in data} | dict(named or {})
+    return kind(**{key: _checked(named[key], key, value, hints[key], where) for key, value in data.items()})
 
 
 def _checked(dotted: str, key: str, value: Any, hint: Any, where: str) -> Any:
     if value is None:
         return None
     if key == "logit_bias":
-        return _biases(dotted, value, where)
+        return FrozenJSON(biases(dotted, _plain(value), where))
     kinds = [kind for kind in get_args(hint) if kind is not type(None)]
     accepted = _accepted(key, kinds)
-    wrong = BadRequest(f"{where}{dotted} is {_shown(value)}", f"accepted is {accepted}")
+    wrong = BadRequest(f"{where}{dotted} is {shown(value)}", f"accepted is {accepted}")
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value) if _finite(value) else math.inf
+        value = float(value) if is_number(value) else math.inf
     if isinstance(value, float) and value.is_integer() and int in kinds:
         value = int(value)  # 40.0, as some clients write a whole number
     if isinstance(value, list | tuple):
@@ -456,29 +475,16 @@ def _checked(dotted: str, key: str, value: Any, hint: Any, where: str) -> Any:
         raise wrong
     if isinstance(value, int | float) and not isinstance(value, bool):
         low, high = BOUNDS.get(key, (None, None))
-        if not _finite(value) or (low is not None and value < low) or (high is not None and value > high):
+        if not is_number(value) or (low is not None and value < low) or (high is not None and value > high):
             raise wrong
     return value
-
-
-def _finite(number: float) -> bool:
-    """Whether a number is one for llama.cpp: neither infinite nor beyond what 32 bits of a float hold."""
-    return abs(number) <= MOST_FLOAT
-
-
-def _shown(value: Any) -> str:
-    """A wrong value for an error, short however long it is."""
-    try:
-        return clip(json.dumps(value, default=repr), 80)
-    except ValueError:  # more digits than Python writes
-        return "a number of thousands of digits"
 
 
 def _items(values: Any, kind: Any) -> tuple[Any, ...] | None:
     """The items of a list as the hint's kind; None where one is not, or where no list is accepted."""
     if kind is str and all(isinstance(item, str) and item for item in values):
         return tuple(values)
-    if kind is float and all(type(item) in (int, float) and _finite(item) and item >= 0 for item in values):
+    if kind is float and all(type(item) in (int, float) and is_number(item) and item >= 0 for item in values):
         return tuple(float(item) for item in values) if any(values) else None
     return None
 
@@ -500,20 +506,6 @@ def _range(low: float | None, high: float | None) -> str:
     if high is not None:
         return f" from {low:.10g} to {high:.10g}"
     return f" of at least {low:g}" if low is not None else ""
-
-
-def _biases(dotted: str, value: Any, where: str) -> FrozenJSON:
-    """Token ids with what is added to their logit, in the shape of OpenAI's field; false bans the token."""
-    value = _plain(value)
-    items = value.items() if isinstance(value, dict) else [(None, None)]
-    for token, bias in items:
-        number = isinstance(bias, int | float) and not isinstance(bias, bool) and _finite(bias)
-        if not (isinstance(token, str) and token.isdecimal() and (number or bias is False)):
-            raise BadRequest(
-                f"{where}{dotted} is {_shown(value)}",
-                'accepted is {"TOKEN ID": number, ...}, with false for a token that must never come',
-            )
-    return FrozenJSON(value)
 
 
 def _metadata(value: Any, where: str) -> FrozenJSON:
@@ -552,11 +544,4 @@ def _anchor(path: str, folder: Path) -> str:
     if given.is_absolute():
         return str(given)
     beside = folder / given
-    return str(beside if beside.exists() or not given.exists() else given)
-
-
-def _stops(stop: Any, where: str) -> list[str]:
-    stops = [stop] if isinstance(stop, str) else stop
-    if not isinstance(stops, list) or not all(isinstance(item, str) and item for item in stops):
-        raise BadRequest(f'{where}"stop" is {json.dumps(stop)[:80]}', "accepted is a text or a list of texts")
-    return stops
+    return str(beside if beside.exists() or not (given.exists() or path in NAMED) else given)

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workbench import data
 from workbench.chain import first_touched
 from workbench.conversation import Conversation
 from workbench.environment import Environment, collect
 from workbench.errors import BadFile, BadRequest, HostDied, WorkbenchError
+from workbench.gguf.header import read_header
 from workbench.setup import Setup, parse_clock
 from workbench.stages import (
     CodeBlock,
@@ -291,6 +293,14 @@ def test_relative_paths_count_from_the_setup_file(tmp_path: Path) -> None:
     setup = Setup.from_file(tmp_path / "s.json")
     assert setup.model == str(tmp_path / "m.gguf")
     assert setup.template.source == f"file:{tmp_path / 't.jinja'}"
+
+
+def test_the_models_that_come_along_go_by_name(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"model": "toolsmith"}')
+    assert Setup.from_file(tmp_path / "s.json").model == str(data.toolsmith())
+    assert read_header("toolsmith") == read_header(data.toolsmith())
+    (tmp_path / "toolsmith").write_bytes(b"")
+    assert Setup.from_file(tmp_path / "s.json").model == str(tmp_path / "toolsmith")
 
 
 def test_clock() -> None:

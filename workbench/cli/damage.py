@@ -11,7 +11,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from workbench.cli.output import DONE, RESULT_IS_ERROR, Ticker, heading, print_json, print_lines, table
-from workbench.cli.stack import model_path
+from workbench.cli.stack import setup_file
+from workbench.data import model_path
 from workbench.errors import BadRequest
 from workbench.setup import Setup
 
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _setup(path: str | None, model: str | None) -> Setup:
-    setup = Setup.from_file(path) if path is not None else Setup()
+    setup = setup_file(path) if path is not None else Setup()
     return setup.replace(model=model_path(model)) if model is not None and setup.model is None else setup
 
 

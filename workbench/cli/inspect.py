@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.cli.output import DONE, block, heading, print_json, print_lines, table
-from workbench.cli.stack import model_path
+from workbench.data import model_path
 from workbench.values import clip
 
 if TYPE_CHECKING:

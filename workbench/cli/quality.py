@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench.cli.output import DONE, Ticker, heading, print_json, print_lines, table
-from workbench.cli.stack import model_path
+from workbench.cli.stack import setup_file
+from workbench.data import model_path
 from workbench.setup import Setup
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _setup(given: str) -> Setup:
-    return Setup.from_file(given) if given.endswith(".json") else Setup(model=model_path(given))
+    return setup_file(given) if given.endswith(".json") else Setup(model=model_path(given))
 
 
 def describe(found: Quality) -> list[str]:

@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 from workbench.conversation import Conversation, text_of
-from workbench.errors import BadRequest
+from workbench.data import NAMED, model_path
+from workbench.errors import BadFile, BadRequest
 from workbench.setup import Setup
-
-NAMED = ("demo", "toolsmith")
 
 
 def add_request(parser: argparse.ArgumentParser) -> None:
@@ -48,7 +47,7 @@ def read_setup(arguments: argparse.Namespace, *, template: str | None = None, en
     """The setup that the arguments describe. Errors: `BadRequest` where they name none or contradict each other."""
     if arguments.model and arguments.setup:
         raise BadRequest("both --model and --setup were given", "accepted is one of them", 'a setup has a key "model"')
-    setup = Setup.from_file(arguments.setup) if arguments.setup else Setup()
+    setup = setup_file(arguments.setup) if arguments.setup else Setup()
     changes = {
         "model": model_path(arguments.model) if arguments.model else None,
         "template.source": f"file:{template_path(template)}" if template else None,
@@ -62,6 +61,20 @@ def read_setup(arguments: argparse.Namespace, *, template: str | None = None, en
     return setup
 
 
+def setup_file(path: str) -> Setup:
+    """The setup in a file. Errors: `BadFile`, `BadRequest`, also for a model or template that is in neither place."""
+    setup = Setup.from_file(path)
+    for key, named in setup.files().items():
+        if not os.path.exists(named):  # noqa: PTH110  # see above
+            also = f", or {' or '.join(NAMED)}" if key == "model" else ""
+            raise BadFile(
+                f"{path}: {key} stands for {named}, which does not exist",
+                f"accepted is a path from the setup file's folder, or else from {Path.cwd()}{also}",
+                "check the path",
+            )
+    return setup
+
+
 def template_path(given: str) -> str:
     """A template's path; the name of a well-known format is that format's unless a file has the name."""
     if os.path.isfile(given):  # noqa: PTH113  # see above
@@ -69,12 +82,3 @@ def template_path(given: str) -> str:
     from workbench.data import templates
 
     return str(templates().get(given, given))
-
-
-def model_path(given: str) -> str:
-    """A model's path; a name of `NAMED` is that model unless a file has the name. Errors: `BadFile`."""
-    if given in NAMED and not os.path.isfile(given):  # noqa: PTH113  # see above
-        from workbench.data import demo_model, toolsmith
-
-        return str(demo_model() if given == "demo" else toolsmith())
-    return given

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from workbench.data import model_path
 from workbench.errors import BadFile
 from workbench.gguf.diagnose import AGAIN, check_tensors, require_file, why_bad
 from workbench.gguf.library import shared_library
@@ -265,7 +266,7 @@ def read_header(path: str | Path) -> Header:
 
     Errors: `BadFile` in one sentence for everything that is no whole GGUF file.
     """
-    path = Path(path).expanduser()
+    path = Path(model_path(str(path))).expanduser()
     require_file(path)
     state = file_state(path)
     key = (str(path), *state)

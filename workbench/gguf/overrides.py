@@ -105,7 +105,7 @@ def check_overrides(header: Header | None, metadata: dict[str, Any]) -> None:
             continue
         wanted = _known_type(header, key)
         if key.startswith(TOKENIZER) and key.endswith(ID_END):
-            _check_id(key, value, _n_tokens(header, metadata))
+            _check_id(key, value, n_tokens(header, metadata))
         elif wanted is int:
             _require(_is(int, value) and 0 <= value < 2**32, key, value, "a whole number from 0 to 4294967295, or null")
         elif wanted is not None:
@@ -159,20 +159,21 @@ def _check_own_type(header: Header | None, key: str, value: Any, kind: str) -> N
 
 def _check_counts(header: Header | None, metadata: dict[str, Any]) -> None:
     """Lists with an item for each token: llama.cpp reads them without asking for their length."""
-    n_tokens = _n_tokens(header, metadata)
+    tokens = n_tokens(header, metadata)
     for key in BY_TOKEN:
-        if n_tokens is None or not {key, TOKENS} & metadata.keys():
+        if tokens is None or not {key, TOKENS} & metadata.keys():
             continue
         n = _count(header, metadata, key)
-        if n is not None and n < n_tokens:
+        if n is not None and n < tokens:
             raise BadRequest(
-                f"metadata {key} has {n:,} items and there are {n_tokens:,} tokens",
+                f"metadata {key} has {n:,} items and there are {tokens:,} tokens",
                 "accepted is an item for each token",
                 f"give {key} and {TOKENS} together",
             )
 
 
-def _n_tokens(header: Header | None, metadata: dict[str, Any]) -> int | None:
+def n_tokens(header: Header | None, metadata: dict[str, Any]) -> int | None:
+    """Tokens of the vocabulary with the overrides applied; None where neither file nor overrides list them."""
     return _count(header, metadata, TOKENS)
 
 

@@ -14,6 +14,7 @@ from workbench.runtime.samplers import SamplerChain
 from workbench.runtime.scoring import Rows, Scorer
 from workbench.runtime.session import Report, Session
 from workbench.runtime.vocabulary import Vocabulary
+from workbench.sampling.asked import check_ids, words
 from workbench.sampling.chain import pythons
 
 LEAST = 1e-30  # a repeat penalty or temperature below makes logits infinite
@@ -25,6 +26,7 @@ def generate(
     prompt: list[int],
     sampling: dict[str, Any],
     *,
+    named: dict[str, str],
     answer: int,
     top_k: int,
     report: Report,
@@ -39,29 +41,34 @@ def generate(
     vocabulary = session.vocabulary
     if vocabulary is None:
         raise RuntimeError("generate needs a loaded model")
-    chain = start_chain(session, sampling)
+    chain = start_chain(session, sampling, named)
     try:
         return _Generation(session, vocabulary, chain, sampling, top_k, report, stream).run(prompt, answer)
     finally:
         chain.close()
 
 
-def start_chain(session: Session, sampling: dict[str, Any]) -> SamplerChain:
-    """The chain of these parameters for the loaded model. Errors: `BadRequest`, `CannotRun`."""
+def start_chain(session: Session, sampling: dict[str, Any], named: dict[str, str]) -> SamplerChain:
+    """The chain of these parameters for the loaded model; `named` is how errors call them.
+
+    Errors: `BadRequest`, `CannotRun`.
+    """
     if sampling["repeat_penalty"] < LEAST:
         raise BadRequest(
-            f"sampling.repeat_penalty is {sampling['repeat_penalty']:g}", f"accepted is at least {LEAST:g}; 1 is off"
+            f"{words('repeat_penalty', named)} is {sampling['repeat_penalty']:g}",
+            f"accepted is at least {LEAST:g}; 1 is off",
         )
     if 0 < sampling["temperature"] < LEAST:
         raise BadRequest(
-            f"sampling.temperature is {sampling['temperature']:g}", f"accepted is 0, or at least {LEAST:g}"
+            f"{words('temperature', named)} is {sampling['temperature']:g}", f"accepted is 0, or at least {LEAST:g}"
         )
     vocabulary = session.vocabulary
     if vocabulary is None:
         raise RuntimeError("sampling needs a loaded model")
     vocab = session.library.llama_model_get_vocab(session.model)
+    check_ids(sampling, vocabulary.n_vocab, named)
     banned = [] if pythons(sampling) else vocabulary.suppressed()
-    place = Place(session.library, vocab, vocabulary.n_vocab, banned)
+    place = Place(session.library, vocab, vocabulary.n_vocab, banned, named)
     return SamplerChain(place, sampling, n_ctx=session.n_ctx)
 
 

@@ -156,6 +156,7 @@ class Host:
         *,
         top_k: int = 20,
         answer: int | None = None,
+        named: dict[str, str] | None = None,
         on_step: Callable[[Step], None] | None = None,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
@@ -163,11 +164,13 @@ class Host:
     ) -> Generation:
         """Sample an answer to `ids` (n,); `sampling` is `setup.sampling_for(conversation)`.
 
-        From index `answer` on, `ids` are the answer's own beginning; None: all are the prompt's.
+        From index `answer` on, `ids` are the answer's own beginning; None: all are the prompt's. `named` is what an
+        error calls the settings: `setup.sampling_names(conversation)`.
 
         A cancel or a deadline gives the part that is there, with stop_reason "cancelled".
         """
         arguments: dict[str, Any] = {"ids": _plain_ids(ids), "sampling": sampling, "top_k": int(top_k)}
+        arguments["named"] = named or {}
         arguments["answer"] = len(arguments["ids"]) if answer is None else answer
         call = Call("generate", arguments, progress, cancel, deadline_s)
         call.on_step = on_step

@@ -204,6 +204,7 @@ def generate_answer(session: Session, request: Request) -> Answer:
         session,
         ids,
         request.arguments["sampling"],
+        named=request.arguments["named"],
         answer=request.arguments["answer"],
         top_k=request.arguments["top_k"],
         report=request.report,

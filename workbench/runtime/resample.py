@@ -37,7 +37,7 @@ def resample(
     evaluated as a generation does, so that its logits come again bit for bit. Errors: `Cancelled`.
     """
     with contextlib.ExitStack() as started:
-        chains = [started.enter_context(contextlib.closing(start_chain(session, given))) for given in samplings]
+        chains = [started.enter_context(contextlib.closing(start_chain(session, given, {}))) for given in samplings]
         for chain, given in zip(chains, samplings, strict=True):
             for token in [] if pythons(given) else ids[:start]:
                 chain.accept(token, generated=False)

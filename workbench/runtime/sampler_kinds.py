@@ -7,16 +7,21 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from workbench.errors import BadRequest, CannotRun
+from workbench.sampling.asked import words
 from workbench.sampling.chain import Sampler
 
 
 class Place(NamedTuple):
-    """What samplers are started with: llama.cpp, its vocabulary and that one's size, ids that the file bans."""
+    """What samplers are started with: llama.cpp, its vocabulary and that one's size, ids that the file bans.
+
+    `named` is what an error calls the settings, see `Host.generate`.
+    """
 
     library: Any
     vocab: Any
     n_vocab: int
     banned: list[int]
+    named: dict[str, str]
 
 
 def start(sampler: Sampler, place: Place) -> Any:
@@ -29,17 +34,17 @@ def start(sampler: Sampler, place: Place) -> Any:
         ) from error
 
 
-def c_text(name: str, text: str) -> bytes:
+def c_text(place: Place, name: str, text: str) -> bytes:
     """A text for llama.cpp, which ends it at the first NUL. Errors: `BadRequest` for one with a NUL inside."""
     if "\0" in text:
-        raise BadRequest(f"sampling.{name} holds a NUL", "accepted is a text without", "remove it")
+        raise BadRequest(f"{words(name, place.named)} holds a NUL", "accepted is a text without", "remove it")
     return text.encode("utf-8", "surrogatepass")
 
 
 def _logit_bias(place: Place, given: dict[str, Any]) -> Any:
     """The setup's biases first, then the bans of the file, as llama.cpp merges them."""
     wanted = [(int(token), float("-inf") if bias is False else bias) for token, bias in given.get("biases", {}).items()]
-    wanted = [pair for pair in wanted if pair[0] < place.n_vocab] + [(token, float("-inf")) for token in place.banned]
+    wanted += [(token, float("-inf")) for token in place.banned]
     biases = (place.library.llama_logit_bias * len(wanted))()
     for item, (token, bias) in zip(biases, wanted, strict=True):
         item.token, item.bias = token, bias
@@ -55,7 +60,7 @@ def _penalties(place: Place, given: dict[str, Any]) -> Any:
 
 def _dry(place: Place, given: dict[str, Any]) -> Any:
     init = place.library.llama_sampler_init_dry
-    texts = [c_text("dry_sequence_breakers", text) for text in given["breakers"]]
+    texts = [c_text(place, "dry_sequence_breakers", text) for text in given["breakers"]]
     breakers = (ctypes.c_char_p * len(texts))(*texts)
     values = [given[name] for name in ("multiplier", "base", "allowed_length", "penalty_last_n")]
     if len(init.argtypes) == 8:  # with the length that the model was trained on, before llama-cpp-python 0.3.35
