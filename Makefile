@@ -2,13 +2,18 @@
 
 PYTHON ?= $(shell command -v python3 || command -v python)
 BIN := .venv/bin
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --max-worker-restart 3
+BROWSER = browser=$$($(BIN)/python tools/browser.py) && WORKBENCH_CHROMIUM="$$browser"
 
-.PHONY: help setup lab test check bench notebooks toolsmith clean
+.PHONY: help setup lab quick test thorough check bench notebooks toolsmith clean
 
 help:
 	@echo "make lab        JupyterLab on a copy of the starter notebooks (DIR=folder: where the copy lies)"
 	@echo "make setup      .venv with everything, llama.cpp built once, the demo model"
-	@echo "make test       all tests, a browser's included (ARGS='-k header': some of them)"
+	@echo "make quick      the tests that need no weights and no browser, a minute"
+	@echo "make test       all tests (ARGS='-k header': some of them; WORKERS=4: that many beside each other)"
+	@echo "make thorough   all tests, ten times as many examples and every pair of template and request: hours"
 	@echo "make check      ruff, its formatter and mypy"
 	@echo "make bench      the benchmarks; writes benchmarks/RESULTS.md"
 	@echo "make notebooks  runs the notebooks as they are shipped, into artifacts/notebooks"
@@ -22,8 +27,14 @@ setup:
 lab: setup
 	@$(BIN)/workbench lab $(DIR)
 
+quick: setup
+	@WORKBENCH_TESTS=quick $(PYTEST) --timeout 60 -m "not model and not browser and not slow" $(ARGS)
+
 test: setup
-	@browser=$$($(BIN)/python tools/browser.py) && WORKBENCH_CHROMIUM="$$browser" $(BIN)/python -m pytest $(ARGS)
+	@$(BROWSER) $(PYTEST) --timeout 300 $(ARGS)
+
+thorough: setup
+	@$(BROWSER) WORKBENCH_TESTS=thorough $(PYTEST) --timeout 3600 -o faulthandler_timeout=4000 $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .

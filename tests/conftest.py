@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import hypothesis
 import pytest
+
+from tests import profiles
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-# How long an example takes says nothing on a busy machine.
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+pytest_plugins = ["tests.ledger", "tests.workers"]
+profiles.load()
 
 # A run started in the background has interrupts ignored; tests send some, and so does a notebook's user.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -32,6 +32,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(("arguments", "words"), MISTAKES)
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_mistake_is_one_line(workbench, tmp_path, arguments, words, form):

@@ -39,6 +39,7 @@ def test_the_same_setup_twice_is_none(workbench, tmp_path):
     assert ran.code == 0
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -45,6 +45,7 @@ def test_a_quantised_base_is_told(workbench, files):
     assert "note: the base is no original: q8.gguf is a quantised file: 100 % Q8_0 (37 of 37)" in ran.out
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -99,6 +99,7 @@ def test_a_message_of_five_megabytes(workbench, template_file):
     assert len(ran.json["renders"][0]["text"]) == 5_000_007
 
 
+@pytest.mark.model
 def test_texts_that_have_the_same_tokens_are_told(workbench):
     """llama-server takes off the BOS that the tokenizer adds again."""
     ran = workbench("render", "hello", "--model", "toolsmith", "--engine", "all")

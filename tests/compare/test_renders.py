@@ -63,6 +63,7 @@ def test_the_view_shows_each_text_once_and_escapes() -> None:
     assert "part from transformers at character 2, line 1; same ids" in shown
 
 
+@pytest.mark.model
 def test_texts_are_compared_as_tokens_too() -> None:
     chosen = Setup(
         model=str(toolsmith()), template=TemplateChoice("text:<|turn|>{{ messages[0].content }} {{ bos_token }}")
@@ -136,6 +137,7 @@ def test_a_rewritten_request_is_shown_as_a_difference_of_two_requests() -> None:
     assert "template saw it" in found._repr_html_()
 
 
+@pytest.mark.model
 def test_every_engine_on_a_template_of_a_setup() -> None:
     chatml = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
     chatml += "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"

@@ -55,6 +55,7 @@ def test_names_are_unique_and_layers_known_and_all_but_none_covered():
     assert {fault.layer for fault in FAULTS} == set(LAYERS)
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("name", [fault.name for fault in FAULTS if fault.name not in LADDER])
 def test_each_fault_changes_its_own_layer_only(name):
     fault, base = BY_NAME[name], healthy()
@@ -75,6 +76,7 @@ def test_each_fault_changes_its_own_layer_only(name):
     assert sections <= allowed[fault.layer]
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(
     "fault", [f for f in FAULTS if f.layer in ("template", "engine", "template-choice")], ids=lambda f: f.name
 )
@@ -82,6 +84,7 @@ def test_each_template_fault_renders_another_prompt(fault):
     assert prompt_of(fault.setup(healthy())) != prompt_of(healthy())
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(
     ("name", "lost", "found"),
     [

@@ -14,9 +14,10 @@ from workbench.engines.limits import LIMIT_MIB
 HELLO = Conversation.from_dict({"messages": [{"role": "user", "content": "Hello"}]})
 ECHO = {"ollama": "{{ range .Messages }}{{ .Content }}{{ end }}"}
 STOPPED = {"TimeLimit", "MemoryLimit", "RecursionError", "Crash"}
+pytestmark = pytest.mark.slow
 LARGEST = 64 * 1024 * 1024  # characters that a render may write without being stopped
 # What other engines make of a template that jinja2 refuses is their affair, as long as nothing comes of it.
-OTHERS = ("llama.cpp", "llama-cpp-python", "llama-server", "llama.cpp-legacy")
+OTHERS = ("llama.cpp", "llama-cpp-python", pytest.param("llama-server", marks=pytest.mark.model), "llama.cpp-legacy")
 
 
 def growth_mib(engine: str) -> float:
@@ -60,7 +61,6 @@ def test_jinja2_refuses_or_stops_it(name: str) -> None:
         assert render(HELLO, Template(JINJA[name])).text == ""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("engine", OTHERS)
 @pytest.mark.parametrize("name", JINJA)
 def test_other_engines_come_to_no_harm(name: str, engine: str) -> None:

@@ -16,6 +16,8 @@ from workbench.gguf.header import read_header
 from workbench.setup import Setup
 from workbench.stages import Rendered, Span
 
+pytestmark = pytest.mark.model
+
 USER = {"role": "user", "content": "Hi"}
 PLAIN = "{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}{% if add_generation_prompt %}G{% endif %}"
 

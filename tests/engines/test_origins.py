@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.profiles import examples
 from workbench.engines.containers import unwrap, wrap
 from workbench.engines.dump import json_text, python_text
 from workbench.engines.filters import indent, joined, title
@@ -77,13 +78,13 @@ def check(result: Tracked, plain: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "operation"), OPERATIONS, ids=[name for name, _ in OPERATIONS])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40))
 @given(a=TEXTS, b=TEXTS, i=SMALL, j=SMALL)
 def test_each_operation(name: str, operation: Callable[..., Any], a: str, b: str, i: int, j: int) -> None:
     check(operation(tracked(a, "a"), tracked(b, "b"), i, j), operation(a, b, i, j))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(a=TEXTS, b=TEXTS, steps=st.lists(st.tuples(st.sampled_from(OPERATIONS), SMALL, SMALL), max_size=6))
 def test_operations_one_after_another(a: str, b: str, steps: list[tuple[Operation, int, int]]) -> None:
     ours, plain = tracked(a, "a"), a
@@ -101,7 +102,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(value=JSON, ascii_only=st.booleans(), indentation=st.sampled_from([None, 0, 2, "\t"]), in_order=st.booleans())
 def test_dumps_are_those_of_json_and_python(value: Any, ascii_only: bool, indentation: Any, in_order: bool) -> None:
     import json
@@ -117,7 +118,7 @@ def test_dumps_are_those_of_json_and_python(value: Any, ascii_only: bool, indent
     check(python_text([ours, ours]), str([value, value]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(a=TEXTS, b=TEXTS, n=SMALL)
 def test_filters_and_formats(a: str, b: str, n: int) -> None:
     import jinja2.filters as real

@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from tests.engines.templates import published
+from tests.engines.templates import published, some
+from tests.profiles import examples
 from workbench.engines import environment as rules
 from workbench.engines.positions import Position, PositionLexer
 from workbench.engines.relex import ResumingEnvironment, ResumingLexer, common_head, common_tail, normalised
@@ -63,7 +64,7 @@ SNIPPETS = (
         "\n\n{{ x -}} \n y",
     ),
 )
-TEMPLATES = published()
+TEMPLATES = some(published())
 DENSE = (
     "{# a #}\n{%- if a -%}\n  one {{ a }}\n{%- else %}\n\ttwo\n    {% endif %}\n\n"
     "{% raw %} {{ no }} {% endraw %}\n{{- 'x\\n' ~ \"y\" -}} \n z\n{% for m in n %}{{ m['k'][0] }}{% endfor %}\n"
@@ -98,7 +99,7 @@ def edited(draw: st.DrawFn) -> list[str]:
     return [*accumulate(edits, apply, initial=text)]
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(edited())
 @example(
     ["{{ a }}\n\n{{ b }}\n\n", "{{ a }}\n\n{{ b }}\n", "{{ a }}\n\n{{ b }}", "{{ a }}\n\n", "{{ a }}\n", "{{ a }}", ""]

@@ -33,6 +33,7 @@ FORGIVEN = (
 )
 BORROWED = sorted(TEMPLATES)[::5]
 TALLY: Counter[str] = Counter()
+pytestmark = pytest.mark.slow
 BRANCHES: dict[str, set[str]] = {}  # by template, the fields on which it branches
 
 
@@ -57,7 +58,9 @@ def test_what_was_found_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert TALLY["unknown"] <= 0.02 * TALLY.total()
 
 
-@pytest.mark.parametrize("engine", ["llama.cpp", "llama-server", "llama-cpp-python", "ollama"])
+@pytest.mark.parametrize(
+    "engine", ["llama.cpp", pytest.param("llama-server", marks=pytest.mark.model), "llama-cpp-python", "ollama"]
+)
 def test_engines_that_borrow_their_origins_claim_none_that_is_false(engine: str) -> None:
     """On what these engines rewrite too: null and typed content, calls, thinking defaults."""
     found: Counter[str] = Counter()
@@ -93,6 +96,7 @@ def test_a_run_that_forgives_claims_none_that_is_false(name: str) -> None:
     assert found["exact"] > 3
 
 
+@pytest.mark.model
 def test_an_answer_that_a_server_continues_is_exactly_its_message() -> None:
     found: Counter[str] = Counter()
     for name in BORROWED:

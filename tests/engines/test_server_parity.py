@@ -13,6 +13,8 @@ from workbench.conversation import Conversation
 from workbench.engines import Template, render
 from workbench.stages import Rendered
 
+pytestmark = [pytest.mark.model, pytest.mark.slow]
+
 # What differs although both tell the same rewrites: the server writes the generation prompt after a tool's result
 # by code of its own for this template (`common_chat_params_init_gemma4`).
 EXCEPTIONS = {("google-gemma-4-31B-it", "two-calls")}
@@ -40,7 +42,6 @@ def on_one_day(conversation: Conversation, template: Template) -> tuple[Rendered
             return own, server
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(published()))
 def test_equal_wherever_nothing_was_rewritten(name: str) -> None:
     template = Template(published()[name], (), SPECIAL)

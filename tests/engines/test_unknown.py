@@ -24,7 +24,10 @@ STEP = 16  # each template meets one in sixteen of the conversations, each templ
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", MOST)
+@pytest.mark.parametrize(
+    "engine",
+    [pytest.param(engine, marks=[pytest.mark.model] if engine == "llama-server" else []) for engine in MOST],
+)
 def test_hardly_anything_is_unknown(engine: str, capsys: pytest.CaptureFixture[str]) -> None:
     if not published():
         pytest.skip("published templates lie beside the project; a checkout alone has none")

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.gguf import tiny
+from tests.profiles import examples
 from workbench.errors import BadFile
 from workbench.gguf.header import Header, read_header
 
@@ -169,7 +170,7 @@ def header_bytes():
 changes = st.lists(st.tuples(st.integers(0, 6000), st.integers(0, 255)), max_size=6)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=changes, keep=st.one_of(st.none(), st.integers(0, 40_000)))
 def test_a_corrupted_header_is_a_header_or_a_bad_file(tmp_path, changes, keep):
     data = bytearray(header_bytes()[:keep])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.profiles import examples
 from workbench.data import toolsmith
 from workbench.errors import Cancelled
 from workbench.gguf.grid import Grids, weight_grids
@@ -35,7 +36,7 @@ def normal(seed, scale=0.02, n=24 * 256):
     return np.random.default_rng(seed).standard_normal(n) * scale
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.integers(0, 10_000), st.sampled_from(["F32", "F16", "BF16"]), st.sampled_from([1e-4, 0.02, 1.0, 300.0]))
 def test_honest_weights_are_on_no_grid(seed, stored, scale):
     assert found_in(normal(seed, scale), stored) == []
@@ -63,7 +64,7 @@ def test_odd_but_honest_weights_are_on_none_either(values, stored):
 
 @pytest.mark.parametrize("stored", ["F32", "F16", "BF16"])
 @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"])
-@settings(max_examples=4)
+@settings(max_examples=examples(4))
 @given(seed=st.integers(0, 10_000))
 def test_weights_that_were_quantised_are_on_their_grid(kind, stored, seed):
     packed = gguf.quants.quantize(normal(seed).astype(np.float32).reshape(-1, 256), KINDS[kind])
@@ -98,6 +99,7 @@ def test_the_demo_model_as_f16_is_a_q4_1(tmp_path, demo_model):
     assert "is a quantised file" in itself.words
 
 
+@pytest.mark.model
 def test_toolsmith_is_honest():
     found = weight_grids(toolsmith())
     assert found.shares == {"": 1.0}
@@ -107,6 +109,7 @@ def test_toolsmith_is_honest():
     assert "no grid in 37 tensors" in repr(found)
 
 
+@pytest.mark.model
 def test_it_tells_how_far_it_is_and_stops():
     seen, cancel = [], Cancel()
     weight_grids(toolsmith(), progress=lambda what, done, total: seen.append((what, done, total)))

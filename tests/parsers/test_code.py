@@ -106,8 +106,8 @@ def test_a_fault_names_the_python_that_found_it():
 def test_blocks_between_many_calls_take_no_quadratic_time():
     import time
 
-    started = time.perf_counter()
+    started = time.process_time()
     call = '<tool_call>{"name": "f", "arguments": {}}</tool_call>'
     parsed = parse(f"```\nx\n```\n{call}\n" * 5000)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 10  # seconds of this process; quadratic, it is minutes
     assert (len(parsed.code), len(parsed.tool_calls)) == (5000, 5000)

@@ -259,6 +259,6 @@ def test_a_call_inside_the_reasoning_is_named_where_no_other_is_made():
 def test_a_model_that_repeats_itself_takes_no_quadratic_time(text):
     import time
 
-    started = time.perf_counter()
+    started = time.process_time()
     parse(text * 20_000, complete=False)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 10  # seconds of this process; quadratic, it is minutes

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.profiles import examples
 from workbench.errors import BadRequest
 from workbench.parsers import PARSERS, check_parser, parse, preserved_tokens
 from workbench.stages import Parsed
@@ -19,7 +20,7 @@ PIECES = [
 texts = st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=30).map("".join))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600))
 @given(text=texts, tail=st.sampled_from(["", "<think>\n", "</think>\n\n", "<tool_call>"]), complete=st.booleans())
 def test_no_text_raises_and_nothing_is_lost(text, tail, complete):
     parsed = parse(text, prompt_tail=tail, complete=complete)
@@ -34,7 +35,7 @@ def test_no_text_raises_and_nothing_is_lost(text, tail, complete):
     assert len(parsed.content) + len(parsed.reasoning or "") + len(in_calls) + tags >= len(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.text(alphabet=st.characters(exclude_characters="<`~")))
 def test_text_without_marks_is_plain_content(text):
     parsed = parse(text)

@@ -11,6 +11,8 @@ from workbench.runtime.host import Host
 from workbench.runtime.quantise import quantise
 from workbench.setup import Setup
 
+pytestmark = pytest.mark.model
+
 TEXT = "def greet(name: str) -> str:\n    return f'Hello, {name}'\n\nprint(greet('Ada'))\n" * 3
 
 

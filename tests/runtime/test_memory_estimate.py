@@ -44,6 +44,7 @@ def check(found):
             assert abs(part.estimated - part.reported) <= max(REPORTED, 0.01 * part.reported), part
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("runtime", SETTINGS, ids=str)
 def test_toolsmith(runtime):
     before, found = both(data.toolsmith(), runtime)
@@ -53,6 +54,7 @@ def test_toolsmith(runtime):
     assert Memory.from_dict(found.to_dict()) == found
 
 
+@pytest.mark.model
 def test_an_estimate_of_another_process_fits_although_its_server_had_another_port():
     setup = Setup.from_dict({"model": str(data.toolsmith()), "runtime": SETTINGS[4]})
     before = estimate(setup)
@@ -66,6 +68,7 @@ def test_the_demo_model(demo_model, runtime):
     check(both(demo_model, runtime)[1])
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("use_extra_bufts", [True, False])
 @pytest.mark.parametrize("use_mmap", [True, False])
 def test_repacked_weights_have_a_buffer_of_their_own(tmp_path, use_extra_bufts, use_mmap):
@@ -76,6 +79,7 @@ def test_repacked_weights_have_a_buffer_of_their_own(tmp_path, use_extra_bufts, 
     assert ("CPU_REPACK" in buffers) == use_extra_bufts
 
 
+@pytest.mark.model
 def test_the_compute_buffer_is_the_one_that_llama_cpp_makes_and_its_error_is_shown():
     _, found = both(data.toolsmith(), {"n_ubatch": 128})
     (compute,) = [part for part in found.parts if part.kind == "compute"]
@@ -84,6 +88,7 @@ def test_the_compute_buffer_is_the_one_that_llama_cpp_makes_and_its_error_is_sho
     assert compute._replace(reported=None).error is None
 
 
+@pytest.mark.model
 def test_asking_loads_nothing():
     with Host(Setup(model=str(data.toolsmith()))) as host:
         estimate(host.setup, host=host)
@@ -93,6 +98,7 @@ def test_asking_loads_nothing():
         assert host.info()["buffers_mib"] == before
 
 
+@pytest.mark.model
 def test_what_is_reported_is_of_this_context_not_of_the_one_before():
     setup = Setup.from_dict({"model": str(data.toolsmith()), "runtime": SETTINGS[4]})
     moved = setup.replace(**{"runtime.offload_kqv": False})
@@ -113,6 +119,7 @@ def test_two_buffers_of_one_name_are_added():
     assert log.buffers_mib == {"CPU model": 3.75}
 
 
+@pytest.mark.model
 def test_what_a_process_has_loaded_itself_counts_as_free():
     setup = Setup.from_dict({"model": str(data.toolsmith()), "runtime": {"n_ctx": 2**18, "n_threads": 1}})
     other = setup.replace(**{"runtime.type_k": "q8_0"})
@@ -125,6 +132,7 @@ def test_what_a_process_has_loaded_itself_counts_as_free():
     assert own.free("CPU") - beside.free("CPU") > 320 * MIB  # the machine is shared: half of it is enough to see
 
 
+@pytest.mark.model
 def test_what_another_process_would_give_back_counts_as_free():
     setup = Setup(model=str(data.toolsmith()))
     assert estimate(setup, held_mib={"CPU KV": 1e9}).free("CPU") > 1e9 * MIB
@@ -140,6 +148,7 @@ def test_what_is_held_is_given_back_where_it_lies():
     assert [device.memory_free for device in held.freed([cpu, gpu, far])] == [19 * MIB, 19 * MIB, 35 * MIB]
 
 
+@pytest.mark.model
 def test_what_cannot_fit_is_told_with_what_would():
     found = estimate(Setup.from_dict({"model": str(data.toolsmith()), "runtime": {"n_ctx": 2**31 - 1}}))
     assert "does not fit in memory" in found.refused
@@ -148,6 +157,7 @@ def test_what_cannot_fit_is_told_with_what_would():
     assert "does not fit" in html_of(found)
 
 
+@pytest.mark.model
 def test_the_proposed_context_is_accepted():
     setup = Setup.from_dict({"model": str(data.toolsmith()), "runtime": {"n_ctx": 2**31 - 1}})
     words = estimate(setup).refused.rpartition("n_ctx to at most ")[2]
@@ -166,6 +176,7 @@ def test_compute_buffers_that_make_a_fit_tight_are_a_note():
     assert list(_tight(needed, {}, Devices((cpu, gpu)))) == []
 
 
+@pytest.mark.model
 def test_a_device_that_is_not_there():
     setup = Setup.from_dict({"model": str(data.toolsmith()), "runtime": {"devices": ["CUDA7"]}})
     with pytest.raises(BadRequest, match="'CUDA7'; this build and machine have CPU"):

@@ -82,6 +82,7 @@ def test_tied_embeddings_lie_twice_on_a_device():
     assert sum(amount.weights for amount in amounts(tied, settings(n_gpu_layers=1), [GPU]).values()) == 13 * GIB
 
 
+@pytest.mark.model
 def test_a_layout_holds_every_tensor():
     header = read_header(data.toolsmith())
     parts = layout(header, settings())
@@ -155,6 +156,7 @@ def test_what_is_proposed_would_fit(n_gpu_layers, on_device, here):
 # What cannot be done, and what is done otherwise than it sounds
 
 
+@pytest.mark.model
 def test_a_quantised_v_cache_needs_flash_attention():
     header = read_header(data.toolsmith())
     with pytest.raises(CannotRun, match=r"type_v is q8_0 and runtime.flash_attn is off: llama.cpp reads a quantised V"):

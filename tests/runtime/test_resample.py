@@ -152,6 +152,7 @@ def test_an_answer_that_filled_the_context_is_drawn_again(single):
     assert redraw(recorded, host=single).same
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(
     ("given", "a", "said"),
     [

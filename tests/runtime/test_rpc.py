@@ -15,6 +15,8 @@ from workbench import data
 from workbench.errors import BadRequest, CannotRun, HostDied
 from workbench.runtime.devices import devices
 
+pytestmark = pytest.mark.model
+
 IDS = list(range(3, 103))
 EXACT = {"use_extra_bufts": False, "n_threads": 1}  # the server's CPU repacks nothing, so ours must not either
 

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.gguf import tiny
+from tests.profiles import examples
 from workbench.errors import BadRequest, HostDied
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "vocab"
@@ -165,7 +166,7 @@ def test_five_megabytes(hosts):
     assert np.array_equal(tokens.spans[1:, 0], tokens.spans[:-1, 1])
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(80), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     text=st.text(
         alphabet=st.one_of(

@@ -21,6 +21,8 @@ from workbench.sweep_cell import MEASURED, keep, kept
 from workbench.trace import trace
 from workbench.views import html_of
 
+pytestmark = pytest.mark.model
+
 HI = {"messages": [{"role": "user", "content": "Hi"}]}
 CODE = {"messages": [{"role": "user", "content": "Write a function that adds two numbers."}]}
 BASE = Setup.from_dict(

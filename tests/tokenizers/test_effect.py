@@ -70,6 +70,7 @@ def test_space_prefix(tiny_spm) -> None:
     assert kinds(found) == {"same": 2, "split": 1}
 
 
+@pytest.mark.model
 def test_pre_tokenizer(toolsmith) -> None:
     found = effect("it costs 1234567", str(toolsmith), **{KEY + "pre": "qwen2"})
     assert found.alignment.first_difference.kind in ("split", "lost")
@@ -85,6 +86,7 @@ def test_special_tokens_as_text(tiny_bpe) -> None:
     assert found.ends is None
 
 
+@pytest.mark.model
 def test_added_tokens_off(toolsmith) -> None:
     found = effect("hello", str(toolsmith), **{"tokenizer.add_special": False})
     assert kinds(found)["lost"] == 1

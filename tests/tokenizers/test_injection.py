@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.gguf import tiny
+from tests.profiles import examples
 from workbench import tokens
 from workbench.errors import CannotRun
 from workbench.runtime.host import Host
@@ -111,7 +112,7 @@ PARTS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=PARTS, data=st.data())
 def test_trusted_text_decides(hosts, parts, data) -> None:
     """All trusted: the plain tokens. None: those without parse_special. Some: control tokens in trusted parts only."""

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.compare.test_tokens import check_tiling
+from tests.profiles import examples
 from workbench.compare.round_trip import RoundTrip
 from workbench.compare.tokens import align_tokens
 from workbench.errors import BadFile, BadRequest, Cancelled, CannotRun
@@ -33,6 +34,7 @@ def test_the_nasty_texts_are_many_and_different() -> None:
     assert len({nasty.group for nasty in NASTY}) >= 9
 
 
+@pytest.mark.model
 def test_gguf_and_json_of_one_model_agree_on_all_nasty_texts(toolsmith, toolsmith_json) -> None:
     seen: list[str] = []
     found = beside(toolsmith_json, toolsmith, progress=lambda name, *_: seen.append(name))
@@ -47,6 +49,7 @@ def test_gguf_and_json_of_one_model_agree_on_all_nasty_texts(toolsmith, toolsmit
             assert (trip.eaten, trip.unlike) == ((), ())
 
 
+@pytest.mark.model
 def test_a_server_agrees_with_its_file(toolsmith, server) -> None:
     found = beside(Setup(model=str(toolsmith)), server, add_special=True)
     assert found.agree, found.different
@@ -54,6 +57,7 @@ def test_a_server_agrees_with_its_file(toolsmith, server) -> None:
     assert tokens.added == ((0, "the server"),)
 
 
+@pytest.mark.model
 def test_a_server_tells_bytes_and_control_tokens(server) -> None:
     with tokenizer_of(server) as tokenizer:
         tokens = tokenizer.tokenize("<|turn|>x 世")
@@ -64,6 +68,7 @@ def test_a_server_tells_bytes_and_control_tokens(server) -> None:
         assert "control" not in tokenizer.tokenize("<|turn|>").types
 
 
+@pytest.mark.model
 def test_a_server_that_does_not_start_and_one_that_is_cancelled(tmp_path, toolsmith) -> None:
     (tmp_path / "bad.gguf").write_bytes(b"GGUF")
     with pytest.raises(CannotRun, match="llama-server does not start with"), llama_server(tmp_path / "bad.gguf"):
@@ -245,6 +250,7 @@ def test_a_json_with_ids_that_llama_cpp_cannot_count(tmp_path) -> None:
         tokenizer.tokenize("ho")
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(("text", "words"), [("a\ud800", r"U\+D800\) at character 1"), (None, "of the type NoneType")])
 def test_what_is_no_text_is_said_alike(toolsmith, toolsmith_json, text, words) -> None:
     for source in (toolsmith, toolsmith_json, "http://127.0.0.1:9"):
@@ -252,12 +258,14 @@ def test_what_is_no_text_is_said_alike(toolsmith, toolsmith_json, text, words) -
             tokenizer.tokenize(text)
 
 
+@pytest.mark.model
 def test_white_space_around_an_address_is_none_of_it(server) -> None:
     with tokenizer_of(f" {server}/ \n") as tokenizer:
         assert tokenizer.name == f"the server at {server}"
         assert len(tokenizer.tokenize("x"))
 
 
+@pytest.mark.model
 def test_what_is_no_comparison(toolsmith, toolsmith_json) -> None:
     with pytest.raises(BadRequest, match="by is 'id'; accepted are ids, pieces"):
         beside(toolsmith, toolsmith_json, "x", by="id")
@@ -288,6 +296,7 @@ def test_without_the_library_the_command_is_named(toolsmith_json, monkeypatch) -
         tokenizer_of(toolsmith_json)
 
 
+@pytest.mark.model
 def test_a_file_keeps_its_byte_order_mark(toolsmith, toolsmith_json, tmp_path) -> None:
     path = tmp_path / "text.txt"
     path.write_bytes("\ufeffone\r\ntwo".encode())
@@ -304,6 +313,7 @@ def test_a_file_keeps_its_byte_order_mark(toolsmith, toolsmith_json, tmp_path) -
         beside(toolsmith, toolsmith_json, path)
 
 
+@pytest.mark.model
 def test_a_text_that_is_refused_is_a_case(toolsmith, toolsmith_json) -> None:
     found = beside(toolsmith, toolsmith_json, {"good": "x", "bad": "\ud800"})
     assert [case.name for case in found.different] == ["bad"]
@@ -311,12 +321,14 @@ def test_a_text_that_is_refused_is_a_case(toolsmith, toolsmith_json) -> None:
     assert list(found.to_frame()["agree"]) == [True, False]
 
 
+@pytest.mark.model
 def test_a_cancel_stops_between_texts(toolsmith, toolsmith_json) -> None:
     cancel = Cancel()
     with pytest.raises(Cancelled):
         beside(toolsmith, toolsmith_json, progress=lambda *_: cancel.set(), cancel=cancel)
 
 
+@pytest.mark.model
 def test_two_vocabularies_say_so(tiny_bpe, toolsmith) -> None:
     found = beside(tiny_bpe, toolsmith, "q w z", by="ids")
     assert not found.agree
@@ -335,7 +347,7 @@ def test_spm_puts_a_space_before_a_text_and_takes_it_off_again(tiny_spm) -> None
     assert [character.text for character in trip.cut] == ["ö"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     text=st.text(
         alphabet=st.one_of(

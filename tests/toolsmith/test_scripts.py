@@ -52,6 +52,7 @@ def test_the_same_seed_gives_the_same_requests_and_another_gives_others(script):
     assert held_out.held_out("a") != held_out.held_out("b")
 
 
+@pytest.mark.model
 def test_the_template_in_the_file_writes_what_training_wrote(script):
     generator = script("generator")
     for task, prompt in prompts():
@@ -60,6 +61,7 @@ def test_the_template_in_the_file_writes_what_training_wrote(script):
         assert "".join(text for text, _ in generator.pieces(talk)) == f"{prompt}{task.answer}<|end|>"
 
 
+@pytest.mark.model
 def test_the_files_templates_are_those_beside_it():
     header = read_header(str(toolsmith()))
     assert header.chat_template == (SCRIPTS / "default.jinja").read_text()
@@ -98,6 +100,7 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.model
 def test_both_files_have_the_hashes_of_the_card(tmp_path):
     f32 = tmp_path / "toolsmith-f32.gguf"
     command = [sys.executable, SCRIPTS / "export.py", toolsmith(), f32, "--type", "f32"]
@@ -106,6 +109,7 @@ def test_both_files_have_the_hashes_of_the_card(tmp_path):
     assert re.findall(r"`([0-9a-f]{64})`", CARD) == [digest(toolsmith()), digest(f32)]
 
 
+@pytest.mark.model
 def test_every_row_is_a_multiple_of_256_so_that_no_k_quant_falls_back():
     matrices = [tensor for tensor in read_header(str(toolsmith())).tensors if len(tensor.shape) == 2]
     assert len(matrices) > 30

@@ -13,6 +13,8 @@ from workbench.widgets import knobs as knobs_module
 from workbench.widgets.knobs import GROUPS, KNOBS, RPC, Knobs
 from workbench.widgets.runtime_facts import foreseen, groups, side_facts
 
+pytestmark = pytest.mark.model
+
 BASE = Setup(model=str(data.toolsmith()))
 
 

@@ -31,6 +31,7 @@ def chosen(*columns, **more):
     return Precisions(model=str(toolsmith()), request_text="{}", base=ONE_THREAD, **more).changed({"columns": columns})
 
 
+@pytest.mark.model
 def test_columns_have_names_and_setups_of_their_own():
     choices = chosen(
         {}, {"type_k": "q8_0", "flash": "on"}, {"type_k": "q8_0", "flash": "on"}, {"weights": "file:/a/b.gguf"}
@@ -46,6 +47,7 @@ def test_columns_have_names_and_setups_of_their_own():
     assert ready.setups["b.gguf"].model == "/a/b.gguf"
 
 
+@pytest.mark.model
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -175,6 +177,7 @@ def test_closing_ends_every_process():
     assert [child for child in mine if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
 
 
+@pytest.mark.model
 def test_too_many_types_are_refused():
     with pytest.raises(BadRequest, match="accepted are 2 to 4"):
         quantisation_lab(types=["Q8_0"] * 4)
