@@ -27,12 +27,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """All browser tests are one worker's: one browser, one JupyterLab. The longest files begin."""
     for item in items:
         if "demo_model" in getattr(item, "fixturenames", ()):
             item.add_marker("model")
-        if item.get_closest_marker("browser"):
+        if item.get_closest_marker("browser") and config.pluginmanager.hasplugin("xdist"):
             item.add_marker(pytest.mark.xdist_group("browser"))
     marked = {item.path: set[str]() for item in items}
     for item in items:
