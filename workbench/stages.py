@@ -340,7 +340,8 @@ class SamplerStage(NamedTuple):
     @classmethod
     def of(cls, data: dict[str, Any]) -> SamplerStage:
         """From its JSON form."""
-        lists = {name: tuple(data.get(name, ())) for name in ("top_ids", "top_probs", "probs")}
+        lists: dict[str, Any] = {"top_ids": tuple(data["top_ids"]), "kept": float(data.get("kept", 1.0))}
+        lists |= {name: tuple(map(_float, data.get(name, ()))) for name in ("top_probs", "probs")}
         return cls(**(data | lists | {"draw": Draw(*data["draw"]) if data.get("draw") else None}))
 
 
@@ -404,7 +405,7 @@ class Step:
             stages=tuple(SamplerStage.of(stage) for stage in data["stages"]),
             watched=tuple(data.get("watched", ())),
             pieces=tuple(base64.b64decode(piece, validate=True) for piece in data.get("pieces", ())),
-            before=tuple(data.get("before", ())),
+            before=tuple(map(_float, data.get("before", ()))),
         )
 
 

@@ -60,7 +60,7 @@ def example_trace() -> Trace:
         margin=np.array([0.1, np.inf]),
         top_ids=np.array([[1, 2], [3, 4]]),
         top_logprobs=np.array([[-0.1, -0.2], [-0.3, -np.inf]]),
-        logits=((1, np.array([0.5, -np.inf, np.nan])),),
+        logits=((1, np.array([0.5, -np.inf, np.nan, 0, 0, 0, 0, 0, 0])),),
     )
     return Trace(
         setup=Setup.from_dict({"model": "m.gguf", "runtime": {"n_ctx": 64}, "metadata": {"a.b": [1, 2]}}),

@@ -1,0 +1,58 @@
+"""Files and JSON that were written by anybody: read only where they are no larger than they may be.
+
+Python's values take many times the room of the text that they stand in: `[],[],` has three bytes a value and takes
+seventy. So the values are counted in the text before any is made.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+MOST_VALUES = 1 << 25  # in one JSON text: some two gigabytes in Python
+MOST_KEPT = 1 << 20  # bytes of a small file that is read back, such as one measured result
+STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+
+
+def read_kept(path: Path, most: int = MOST_KEPT) -> bytes:
+    """All bytes of a regular file. Errors: `OSError`; `ValueError` for what is no file, or larger than `most`."""
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        raise ValueError("it is no regular file")
+    with path.open("rb") as file:
+        content = file.read(min(state.st_size, most) + 1)
+    require_size(max(state.st_size, len(content)), most)
+    return content
+
+
+def require_size(size: int, most: int) -> None:
+    """Errors: `ValueError` for more than `most` bytes."""
+    if size > most:
+        raise ValueError(f"it has {size:,} bytes, and {most:,} are accepted")
+
+
+def json_of(text: str | bytes, **options: Any) -> Any:
+    """`json.loads`, for a text of no more than `MOST_VALUES` values.
+
+    Errors: its own; `ValueError` for more values or a text that is no UTF-8, `RecursionError` for too deep ones.
+    """
+    plain = text if isinstance(text, str) else text.decode("utf-8")
+    require_few(plain)
+    return json.loads(plain, **options)
+
+
+def require_few(text: str) -> None:
+    """Errors: `ValueError` where a JSON text holds more than `MOST_VALUES` values."""
+    count = _marks(text)
+    if count > MOST_VALUES:
+        count = _marks(STRING.sub("", text))  # those inside of texts are none
+    if count > MOST_VALUES:
+        raise ValueError(f"it holds {count:,} values, and {MOST_VALUES:,} are accepted")
+
+
+def _marks(text: str) -> int:
+    """No fewer than the values of a JSON text, and no more than twice as many."""
+    return text.count(",") + text.count("[") + text.count("{") + 1
