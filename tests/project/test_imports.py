@@ -88,6 +88,7 @@ ORDER = [
     "tokens.py",
     "sweep_cell.py",
     "sweep.py",
+    "proof",
     "quality",
     "variants",
     "damage",

@@ -13,7 +13,7 @@ from workbench.cpu import Features
 from workbench.runtime import limits
 from workbench.runtime.limits import Limits, forget, known, remember
 
-FOUND = Limits(no_extra_bufts=True, reason="AMX ended a process by SIGILL")
+FOUND = Limits(no_extra_bufts=True, reason="AMX ended a process by SIGILL", refused_variants=("sapphirerapids",))
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +85,7 @@ def test_another_build_or_machine_is_tried_anew(package, monkeypatch, change):
 
 @pytest.mark.parametrize(
     "damage",
-    ["", "{", "[]", "null", '{"limits": {}}', "[" * 100_000, '{"limits": {"no_extra_bufts": 1, "reason": "x"}}', "\0"],
+    ["", "{", "[]", "null", '{"facts": {}}', "[" * 100_000, '{"facts": {"no_extra_bufts": 1, "reason": "x"}}', "\0"],
 )
 def test_a_damaged_file_is_nothing_remembered(tmp_path, damage):
     remember(FOUND)
@@ -95,12 +95,14 @@ def test_a_damaged_file_is_nothing_remembered(tmp_path, damage):
     assert known() == FOUND
 
 
-@pytest.mark.parametrize("change", [{"reason": ""}, {"no_extra_bufts": "yes"}, {"reason": None}, {"more": 1}])
+@pytest.mark.parametrize(
+    "change", [{"reason": ""}, {"no_extra_bufts": "yes"}, {"reason": None}, {"more": 1}, {"refused_variants": [1]}]
+)
 def test_a_file_of_another_shape_is_nothing_remembered(tmp_path, change):
     remember(FOUND)
     path = files(tmp_path)[0]
     data = json.loads(path.read_text())
-    path.write_text(json.dumps(data | {"limits": data["limits"] | change}))
+    path.write_text(json.dumps(data | {"facts": data["facts"] | change}))
     assert known() == Limits()
 
 

@@ -21,6 +21,11 @@ def package_folders() -> list[str]:
     return folders
 
 
+def library_folder() -> Path:
+    """The folder of llama.cpp's libraries. Errors: `CannotRun`."""
+    return shared_library("ggml").parent
+
+
 def shared_library(name: str) -> Path:
     """The path of one of llama.cpp's libraries, `ggml-base` for example. Errors: `CannotRun`."""
     folders = [Path(folder) / "lib" for folder in package_folders()]

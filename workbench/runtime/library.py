@@ -15,6 +15,7 @@ from typing import Any
 
 from workbench.errors import CannotRun
 from workbench.gguf.library import package_folders, shared_library
+from workbench.runtime import backends
 
 
 def bindings() -> Any:
@@ -44,4 +45,5 @@ def ggml() -> ctypes.CDLL:
     ):
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
+    backends.load(library)
     return library

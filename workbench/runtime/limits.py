@@ -1,41 +1,26 @@
-"""What this build of llama.cpp cannot do on this machine: found once, remembered in the cache, held to from then on.
-
-Each build on each machine has a file of its own, so that a home folder that two machines share says the right thing
-to both. Needs the standard library only, for set-up writes here too.
-"""
+"""What this build of llama.cpp cannot do on this machine: found once, remembered in the cache, held to from then on."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
-import platform
-import tempfile
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-from workbench import cpu
-from workbench.data import cache_dir
-from workbench.errors import CannotRun
-from workbench.gguf.library import package_folders
+from workbench.runtime import records
 
 LIMITS = "limits"  # the folder in the cache
-PACKAGE = "llama-cpp-python"
-LIBRARIES = (".so", ".dylib", ".dll")
 
 
 @dataclass(frozen=True)
 class Limits:
     """`no_extra_bufts`: weights must stay out of the CPU's extra buffers (repacking, AMX); `reason`: why, a sentence.
 
-    The default is a build that is not limited, as far as is known.
+    `refused_variants`: CPU variants of the build that must not be loaded. The default is a build that is not limited,
+    as far as is known.
     """
 
     no_extra_bufts: bool = False
     reason: str = ""
+    refused_variants: tuple[str, ...] = ()
 
 
 def known(package: Path | None = None) -> Limits:
@@ -43,93 +28,21 @@ def known(package: Path | None = None) -> Limits:
 
     Nothing where no build is there, where nothing was found, and where the file cannot be read.
     """
-    folder = _folder(package)
-    if folder is None:
-        return Limits()
-    subject = _subject(folder)
     try:
-        data = json.loads(_path(subject).read_text("utf-8"))
-        found = Limits(**data["limits"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        data = records.read(LIMITS, package)
+        found = Limits(**(data | {"refused_variants": tuple(data["refused_variants"])}))
+    except (KeyError, TypeError):
         return Limits()
-    sound = isinstance(found.no_extra_bufts, bool) and isinstance(found.reason, str) and found.reason
-    return found if sound and data.get("subject") == subject else Limits()
+    names = all(isinstance(name, str) for name in found.refused_variants)
+    sound = names and isinstance(found.no_extra_bufts, bool) and isinstance(found.reason, str) and found.reason
+    return found if sound else Limits()
 
 
 def remember(limits: Limits, package: Path | None = None) -> bool:
     """Keep `limits` for the build in `package` on this machine, in place of what was known; whether that worked."""
-    folder = _folder(package)
-    if folder is None:
-        return False
-    subject = _subject(folder)
-    path = _path(subject)
-    text = json.dumps({"limits": asdict(limits), "subject": subject}, indent=1)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _put(path, text)
-    except OSError:
-        return False
-    return True
+    return records.write(LIMITS, asdict(limits), package)
 
 
 def forget(package: Path | None = None) -> None:
     """Forget what was found of the build in `package` on this machine, so that it is tried anew."""
-    folder = _folder(package)
-    if folder is not None:
-        with contextlib.suppress(OSError):
-            _path(_subject(folder)).unlink(missing_ok=True)
-
-
-def _put(path: Path, text: str) -> None:
-    """Write aside, then rename: another process reads the old file or the new one, never a part."""
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
-        aside = Path(file.name)
-        try:
-            file.write(text)
-            file.close()
-            aside.replace(path)
-        except BaseException:  # an interrupt too: nothing half-written stays
-            aside.unlink(missing_ok=True)
-            raise
-
-
-def _folder(package: Path | None) -> Path | None:
-    if package is not None:
-        return package
-    try:
-        return Path(package_folders()[0])
-    except CannotRun:
-        return None
-
-
-def _path(subject: dict[str, Any]) -> Path:
-    key = hashlib.sha256(json.dumps(subject, sort_keys=True).encode()).hexdigest()[:32]
-    return cache_dir() / LIMITS / f"{key}.json"
-
-
-def _subject(folder: Path) -> dict[str, Any]:
-    """The build and the machine: the package's version, its shared libraries, the processor and what it can do."""
-    return {
-        "version": _version(folder),
-        "libraries": _libraries(folder),
-        "machine": platform.machine(),
-        "cpu": cpu.cpu_name(),
-        "features": list(cpu.machine().names),
-    }
-
-
-def _version(folder: Path) -> str | None:
-    """The version that is installed around `folder`."""
-    found = metadata.distributions(name=PACKAGE, path=[str(folder.parent)])
-    return next((distribution.version for distribution in found), None)
-
-
-def _libraries(folder: Path) -> list[list[Any]]:
-    """Name, bytes and time of change (ns) of each shared library; what they hold is not read."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if any(suffix in path.suffixes for suffix in LIBRARIES):
-            with contextlib.suppress(OSError):  # a broken link, or a package that is being replaced
-                state = path.stat()
-                found.append([os.fspath(path.relative_to(folder)), state.st_size, state.st_mtime_ns])
-    return found
+    records.remove(LIMITS, package)
