@@ -18,6 +18,7 @@ from workbench.engines.template import TEMPLATE_KEY, Template
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from workbench.gguf.header import Header
     from workbench.progress import Cancel
     from workbench.stages import Rendered, Span
 
@@ -125,6 +126,15 @@ def _dates(job: Job, text: str, clock: str) -> dict[str, str]:
     return {name: now.strftime(form) for name, form in _DATES if job.clock and name in text}
 
 
+@cache  # a process reads each array
+def _vocabulary(path: str) -> tuple[Header, tuple[str, ...], tuple[int, ...]]:
+    """The header of the packaged model, the texts and the types of its tokens."""
+    from workbench.gguf.header import read_header
+
+    header = read_header(path)
+    return header, tuple(header.array("tokenizer.ggml.tokens")), tuple(header.array("tokenizer.ggml.token_type"))
+
+
 def _model(template: Template) -> Path:
     """The model that the server loads: a tiny one that has the setup's special tokens, flags and own templates.
 
@@ -132,11 +142,10 @@ def _model(template: Template) -> Path:
     """
     from workbench.data import toolsmith
     from workbench.gguf.altered import altered_copy
-    from workbench.gguf.header import read_header
 
-    header = read_header(str(toolsmith()))
+    header, *vocabulary = _vocabulary(str(toolsmith()))
     special = dict(template.special_tokens)
-    tokens, types = list(header.array("tokenizer.ggml.tokens")), list(header.array("tokenizer.ggml.token_type"))
+    tokens, types = map(list, vocabulary)
     for name in ("bos", "eos"):
         index = header.get(f"tokenizer.ggml.{name}_token_id")
         text = special.get(f"{name}_token")
