@@ -1,0 +1,7 @@
+"""Examines the machine and its packages: what works, what does not, the command that mends it, and how two machines differ."""
+
+from workbench.doctor.check import Check
+from workbench.doctor.result import Doctor
+from workbench.doctor.run import CHECKS, doctor
+
+__all__ = ["CHECKS", "Check", "Doctor", "doctor"]

@@ -1,0 +1,161 @@
+"""The installed packages, as their own metadata describe them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from workbench.doctor.check import python, quoted
+
+OWN = "gguf-workbench"
+# Extras that people use; the others are for those who work on the workbench itself.
+EXTRAS = ("", "lab", "engines", "servers", "hf")
+EXTRAS_FOR_DEVELOPERS = ("cluster", "test", "dev")
+FILE = "file"
+
+
+class Recorded(NamedTuple):
+    """A row of RECORD: the path from the folder of installation, algorithm and digest ("" without), bytes or None."""
+
+    path: str
+    algorithm: str
+    digest: str
+    size: int | None
+
+
+class Package(NamedTuple):
+    """One distribution. `root` is the folder it is installed in; `record` its files, None where it has no RECORD.
+
+    `source` is the content of direct_url.json, None for one that came from an index.
+    """
+
+    name: str
+    version: str
+    root: Path
+    requires: tuple[str, ...]
+    requires_python: str
+    source: dict[str, Any] | None
+    record: tuple[Recorded, ...] | None
+
+    @property
+    def url(self) -> str:
+        """Where it came from instead of an index, without user names, passwords and tokens; "" for an index."""
+        return bare(str((self.source or {}).get("url", "")))
+
+    @property
+    def local(self) -> Path | None:
+        """The file or folder that it came from, where that is one of this machine."""
+        parts = urlsplit(self.url)
+        return Path(unquote(parts.path)) if parts.scheme == FILE else None
+
+    @property
+    def editable(self) -> bool:
+        """Whether its code lies in a checkout."""
+        folder = (self.source or {}).get("dir_info")
+        return isinstance(folder, dict) and folder.get("editable") is True
+
+    @property
+    def modules(self) -> Iterator[str]:
+        """The names that can be imported of it: its packages with an `__init__` and its single modules."""
+        for entry in self.record or ():
+            folder, _, file = entry.path.partition("/")
+            if file == "__init__.py":
+                yield folder
+            elif not file and folder.endswith((".py", ".so", ".pyd")):
+                yield folder.partition(".")[0]
+
+    def requirements(self, extra: str = "") -> Iterator[Requirement]:
+        """What it asks for here, with `extra` only what that adds."""
+        for text in self.requires:
+            try:
+                asked = Requirement(text)
+            except InvalidRequirement:
+                continue
+            if _applies(asked, extra) and not (extra and _applies(asked, "")):
+                yield asked
+
+
+def packages() -> tuple[Package, ...]:
+    """All of them in the order of `sys.path`: where a name stands twice, the first one counts."""
+    return tuple(_package(found) for found in metadata.distributions() if found.metadata["Name"])
+
+
+def first(found: tuple[Package, ...]) -> dict[str, Package]:
+    """By name, those that count."""
+    by_name: dict[str, Package] = {}
+    for package in found:
+        by_name.setdefault(package.name, package)
+    return by_name
+
+
+def asked_for(by_name: dict[str, Package], extras: tuple[str, ...] = EXTRAS) -> tuple[tuple[str, str], ...]:
+    """Name and extra ("" for what it always asks for) of each installed package that the workbench comes to need."""
+    waiting = [(OWN, extra) for extra in extras] if OWN in by_name else []
+    seen = set(waiting)
+    for name, extra in waiting:  # grows while it is walked through
+        for asked in by_name[name].requirements(extra):
+            other = canonicalize_name(asked.name)
+            more = {(other, wanted) for wanted in ("", *asked.extras)} - seen if other in by_name else set()
+            seen |= more
+            waiting += sorted(more)
+    return tuple(waiting)
+
+
+def reinstall(*found: Package) -> str:
+    """The command that installs these packages again as they were installed."""
+    words = [quoted(package.local or f"{package.name}=={package.version}") for package in found]
+    return f"{python()} -m pip install --force-reinstall --no-deps {' '.join(words)}"
+
+
+def bare(url: str) -> str:
+    """A URL without the user, the password and the query: a table is shown to others."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", "")) if parts.scheme else url
+
+
+def _applies(asked: Requirement, extra: str) -> bool:
+    return asked.marker is None or asked.marker.evaluate({"extra": extra})
+
+
+def _package(found: metadata.Distribution) -> Package:
+    facts = found.metadata
+    return Package(
+        name=canonicalize_name(facts["Name"]),
+        version=facts["Version"] or "",
+        root=Path(str(found.locate_file(""))),
+        requires=tuple(facts.get_all("Requires-Dist") or ()),
+        requires_python=facts["Requires-Python"] or "",
+        source=_source(found.read_text("direct_url.json")),
+        record=_record(found.read_text("RECORD")),
+    )
+
+
+def _source(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return {"url": "unreadable direct_url.json"}
+    return value if isinstance(value, dict) else {"url": "unreadable direct_url.json"}
+
+
+def _record(text: str | None) -> tuple[Recorded, ...] | None:
+    """https://packaging.python.org/en/latest/specifications/recording-installed-packages/#the-record-file"""
+    if text is None:
+        return None
+    rows = []
+    for row in csv.reader(text.splitlines()):
+        if len(row) == 3:
+            algorithm, _, digest = row[1].partition("=")
+            rows.append(Recorded(row[0], algorithm, digest, int(row[2]) if row[2].isdigit() else None))
+    return tuple(rows)
