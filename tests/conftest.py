@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +34,15 @@ def demo_model() -> Path:
         return demo_model()
     except WorkbenchError as error:
         pytest.fail(f"{error}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def examined() -> subprocess.CompletedProcess[str]:
+    """`workbench doctor --json` on this machine as it is: one whole run for all tests."""
+    from tests.doctor.conftest import surroundings
+
+    command = [sys.executable, "-m", "workbench", "doctor", "--json"]
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=surroundings())
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,7 @@ _HOMES = {
     "compare_chains": "workbench.resample",
     "compare_presets": "workbench.resample",
     "redraw": "workbench.resample",
+    "doctor": "workbench.doctor",
     "Host": "workbench.runtime.host",
     "Header": "workbench.gguf.header",
     "WorkbenchError": "workbench.errors",

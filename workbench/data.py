@@ -11,6 +11,7 @@ from workbench.errors import BadFile, BadRequest
 
 DEMO_MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_MAGIC = b"GGUF"
+PINS = "constraints.txt"
 MAX_ENTRIES = 200_000  # files and folders that `find_models` looks at before it asks for a narrower folder
 LATER_SHARD = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
 
@@ -81,6 +82,16 @@ def templates() -> dict[str, Path]:
     """The templates of well-known chat formats, broken ones as `broken/NAME`: name -> path of a Jinja file."""
     folder = _shipped("templates", "data/templates")
     return {str(path.relative_to(folder).with_suffix("")): path for path in sorted(folder.rglob("*.jinja"))}
+
+
+def constraints() -> Path:
+    """The file with the exact versions that the tests ran with. Errors: `BadFile`."""
+    package = Path(__file__).parent
+    places = (package / "shipped" / PINS, package.parent / PINS)
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise BadFile(f"no file at {places[0]}", "expected what the package ships", "install gguf-workbench again")
+    return found
 
 
 def notebooks() -> Path:

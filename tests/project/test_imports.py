@@ -92,6 +92,8 @@ ORDER = [
     "quality",
     "variants",
     "damage",
+    "proof",
+    "doctor",
     "views",
     "exercises",
     "widgets",

@@ -44,6 +44,7 @@ def test_the_wheel_has_what_belongs_in_it(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "workbench/shipped/notebooks/01-one-request-step-by-step.ipynb" in names
     assert "workbench/shipped/requests/hello.json" in names
+    assert "workbench/shipped/constraints.txt" in names
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "workbench").rglob("*") if path.is_file()}
     assert {name for name in sources if "__pycache__" not in name} <= set(names)
     models = [name for name in names if name.endswith(".gguf")]

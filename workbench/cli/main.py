@@ -9,11 +9,11 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from workbench.cli import damage, inspect, lab, quality, render, trace
+from workbench.cli import damage, doctor, inspect, lab, quality, render, trace
 from workbench.cli.output import CANNOT_RUN, INTERRUPTED, PIPE_CLOSED
 from workbench.errors import BadRequest, WorkbenchError, one_line
 
-COMMANDS: tuple[Any, ...] = (inspect, render, trace, quality, damage, lab)
+COMMANDS: tuple[Any, ...] = (inspect, render, trace, quality, damage, doctor, lab)
 
 EXAMPLES = """\
 examples:
@@ -23,6 +23,7 @@ examples:
   workbench trace hello --model demo
   workbench quality base.gguf candidate.gguf --text text.txt
   workbench damage --against setup.json
+  workbench doctor
   workbench lab
 
 exit codes: 0 done; 1 done, and the result is an error (it is printed); 2 could not run (one line on stderr)

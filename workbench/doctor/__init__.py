@@ -1,4 +1,4 @@
-"""Examines the machine and its packages: what works, what does not, the command that mends it, and how two machines differ."""
+"""Examines a machine: what works, what does not and the command that mends it, and how two machines differ."""
 
 from workbench.doctor.check import Check
 from workbench.doctor.result import Doctor

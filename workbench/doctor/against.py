@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.doctor.effects import EFFECTS, FACTS, NOTHING, PACKAGES
 from workbench.environment import Environment
 from workbench.errors import BadFile
-from workbench.values import SCHEMA_VERSION, FrozenJSON
+from workbench.values import SCHEMA_VERSION
 
 PARTS = ("versions", "system", "runtime", "files")
 MOST_BYTES = 16 * 2**20
@@ -31,8 +31,7 @@ class Difference(NamedTuple):
 
 def differences(here: Environment, there: Environment) -> tuple[Difference, ...]:
     """All facts that are not the same, those that can change most first."""
-    found = list(_found(here.to_dict(), there.to_dict()))
-    return tuple(sorted(found, key=lambda one: (-len(one.changes), PARTS.index(one.part), one.name)))
+    return ordered(_found(here.to_dict(), there.to_dict()))
 
 
 def by_effect(found: tuple[Difference, ...]) -> dict[str, list[dict[str, Any]]]:
@@ -45,12 +44,29 @@ def by_effect(found: tuple[Difference, ...]) -> dict[str, list[dict[str, Any]]]:
     return groups
 
 
+def from_effects(groups: Mapping[str, list[dict[str, Any]]]) -> tuple[Difference, ...]:
+    """The inverse of `by_effect`."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    effects: dict[tuple[str, str], tuple[str, ...]] = {}
+    for effect, some in groups.items():
+        for row in some:
+            key = (row["part"], row["name"])
+            rows[key] = row
+            effects[key] = (*effects.get(key, ()), *([effect] if effect != NOTHING else []))
+    return ordered(Difference(**row, changes=effects[key]) for key, row in rows.items())
+
+
+def ordered(found: Iterable[Difference]) -> tuple[Difference, ...]:
+    """Those that can change most first."""
+    return tuple(sorted(found, key=lambda one: (-len(one.changes), PARTS.index(one.part), one.name)))
+
+
 def _found(here: dict[str, Any], there: dict[str, Any]) -> Iterator[Difference]:
     for part in PARTS:
         names = dict.fromkeys([*here[part], *there[part]])
         for name in names:
             a, b = here[part].get(name), there[part].get(name)
-            if FrozenJSON(a) != FrozenJSON(b):
+            if json.dumps(a, sort_keys=True) != json.dumps(b, sort_keys=True):
                 yield Difference(part, name, a, b, _changes(part, name))
 
 

@@ -11,6 +11,7 @@ from workbench import cpu
 from workbench.doctor.check import Check, failed, listed, passed, python, set_up, unknown, warned
 from workbench.doctor.installed import Package, reinstall
 from workbench.doctor.look import Look
+from workbench.doctor.records import sizes
 from workbench.errors import CannotRun
 from workbench.gguf.library import package_folders
 from workbench.runtime import limits
@@ -31,7 +32,7 @@ def check(look: Look) -> Iterator[Check]:
     version = package.version if package else "without metadata"
     if error := look.build.get("error"):
         again = reinstall(package) if package else f"{python()} -m pip install --force-reinstall {PACKAGE}"
-        yield failed(PACKAGE, f"{version} does not load: {_other_machine() or error}", again)
+        yield failed(PACKAGE, f"{version} does not load: {_reason(package) or error}", again)
         yield unknown(FLAGS, "llama.cpp does not load")
         yield unknown(PROCESSOR, "llama.cpp does not load")
         return
@@ -67,10 +68,13 @@ def _processor(build: cpu.Features, machine: cpu.Features, package: Package | No
         again = f"{again}=={package.version}" if package else again
         return failed(PROCESSOR, f"it is built for {listed(lacking)}, which this processor does not have", again)
     if known != limits.Limits():
-        return warned(PROCESSOR, f"this build is limited here: {known.reason}", set_up(reinstall(*filter(None, [package]))))
+        return warned(
+            PROCESSOR, f"this build is limited here: {known.reason}", set_up(reinstall(*filter(None, [package])))
+        )
     if build.unknown or machine.unknown:
         return unknown(PROCESSOR, f"build: {build}; machine: {machine}")
-    unused = machine.without(build)
+    known_to_it = [feature.name for feature in cpu.FEATURES if feature.reported]
+    unused = [name for name in machine.without(build) if name in known_to_it]
     told = f"; it leaves out {listed(unused)}" if unused else ""
     return passed(PROCESSOR, f"{cpu.cpu_name()}: the build uses {', '.join(build.names)}{told}")
 
@@ -82,14 +86,14 @@ def _is_there() -> bool:
         return False
 
 
-def _other_machine() -> str:
-    """In words where a library is built for another kind of processor, or is cut off; the loader says neither."""
+def _reason(package: Package | None) -> str:
+    """In words where a library is built for another kind of machine, or is not whole; the loader says neither."""
     here = SAME_MACHINE.get(platform.machine().lower(), platform.machine())
     for library in sorted(path for folder in package_folders() for path in Path(folder, "lib").glob("*.so")):
         built = built_for(library)
         if built not in (None, here):
             return f"{library.name} is built for {built}, and this machine is {here}"
-    return ""
+    return "; ".join(f"{trouble.path} is {trouble.how}" for trouble in (sizes(package) if package else ()))
 
 
 def built_for(library: Path) -> str | None:

@@ -14,7 +14,11 @@ from workbench.doctor.look import Look
 
 NAME = "compiler"
 LANGUAGES = (("C", "CC", ("cc", "gcc", "clang", "cl")), ("C++", "CXX", ("c++", "g++", "clang++", "cl")))
-INSTALL = (("apt-get", "apt-get install build-essential"), ("dnf", "dnf install gcc gcc-c++ make"), ("pacman", "pacman -S base-devel"))
+INSTALL = (
+    ("apt-get", "apt-get install build-essential"),
+    ("dnf", "dnf install gcc gcc-c++ make"),
+    ("pacman", "pacman -S base-devel"),
+)
 TIMEOUT_S = 10
 
 
@@ -44,7 +48,9 @@ def _install() -> str:
 def _version(path: str) -> str:
     """The first line that the compiler says of itself, else its path."""
     try:
-        done = subprocess.run([path, "--version"], capture_output=True, timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            [path, "--version"], capture_output=True, timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL
+        )
     except (OSError, subprocess.TimeoutExpired):
         return path
     lines = done.stdout.decode("utf-8", "backslashreplace").splitlines()

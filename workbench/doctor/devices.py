@@ -36,7 +36,9 @@ def _rpc(look: Look, before: int) -> Check:
     try:
         seen = devices(LOCAL)
     except WorkbenchError as error:
-        return failed(RPC, f"it is built in, and its server does not work here: {error}", f"leave {LOCAL} out of runtime.devices")
+        return failed(
+            RPC, f"it is built in, and its server does not work here: {error}", f"leave {LOCAL} out of runtime.devices"
+        )
     names = listed(device.name for device in list(seen)[before:])
     if len(seen) <= before:
         return failed(RPC, "its server starts, and llama.cpp sees no device more", WITH_RPC)

@@ -44,7 +44,9 @@ def _runtime(look: Look) -> dict[str, Any]:
         "library": look.build["library"],
         "build_flags": flags(look.by_name.get(PACKAGE)),
         "build_features": list(cpu.of_build(look.build["system_info"]).names),
-        "devices": [{name: device[name] for name in ("name", "type", "description")} for device in look.build["devices"]],
+        "devices": [
+            {name: device[name] for name in ("name", "type", "description")} for device in look.build["devices"]
+        ],
         "limits": limits.known().reason,
         "engines": dict(look.engines),
     }

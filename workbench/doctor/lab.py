@@ -29,7 +29,9 @@ def check(look: Look) -> Iterator[Check]:
     """One line each."""
     missing = [name for name in PACKAGES if name not in look.by_name]
     if missing:
-        words = f"{listed(missing)} {'is' if len(missing) == 1 else 'are'} not installed; the command line works without"
+        words = (
+            f"{listed(missing)} {'is' if len(missing) == 1 else 'are'} not installed; the command line works without"
+        )
         yield warned(LAB, words, f'{python()} -m pip install "gguf-workbench[lab]"')
         return
     yield passed(LAB, ", ".join(f"{name} {look.by_name[name].version}" for name in PACKAGES))
@@ -74,7 +76,9 @@ def _front(look: Look, folders: list[Path], config: list[str]) -> Check:
     for name, owner in FRONT_ENDS:
         if trouble := _trouble(name, look.by_name[owner], folders):
             troubles.append(trouble)
-            fixes.append(f"{python()} -m pip install --force-reinstall --no-deps {owner}=={look.by_name[owner].version}")
+            fixes.append(
+                f"{python()} -m pip install --force-reinstall --no-deps {owner}=={look.by_name[owner].version}"
+            )
         elif name in off or any(one.startswith(f"{name}:") for one in off):
             troubles.append(f"{name} is turned off in JupyterLab's settings")
             fixes.append(f"{python()} -m jupyter labextension enable {name}")

@@ -35,10 +35,9 @@ def check(look: Look) -> Iterator[Check]:
     silent = [package.name for package in look.by_name.values() if package.record is None]
     by_hash = [package for package in found if package.name in PACKAGES]
     troubles = [trouble for package in found if package not in by_hash for trouble in sizes(package)]
-    with ThreadPoolExecutor(HASHERS, thread_name_prefix="workbench-hash") as pool:
-        for some, fingerprint, package in pool.map(lambda package: (*hashes(package, look), package), by_hash):
-            troubles += some
-            look.fingerprints[package.name] = fingerprint
+    for package, (some, fingerprint) in zip(by_hash, _hashed(by_hash, look), strict=True):
+        troubles += some
+        look.fingerprints[package.name] = fingerprint
     names = listed(package.name for package in by_hash)
     how = f"{len(found)} packages; by hash: {names}; the others by the size of each file"
     if troubles:
@@ -47,6 +46,16 @@ def check(look: Look) -> Iterator[Check]:
         yield unknown(NAME, "no package here has a RECORD of its files")
     else:
         yield passed(NAME, how + (f"; without a RECORD: {listed(silent)}" if silent else ""))
+
+
+def _hashed(packages: list[Package], look: Look) -> list[tuple[list[Trouble], str]]:
+    """`hashes` of each package, on some threads: reading and hashing leave the interpreter's lock."""
+    with ThreadPoolExecutor(HASHERS, thread_name_prefix="workbench-hash") as pool:
+        try:
+            return list(pool.map(lambda package: hashes(package, look), packages))
+        except BaseException:  # an interrupt: the threads need not go on to the end
+            look.cancel.set()
+            raise
 
 
 def _told(troubles: list[Trouble], look: Look) -> Check:
@@ -82,12 +91,12 @@ def hashes(package: Package, look: Look) -> tuple[list[Trouble], str]:
             continue
         if look.cancel.is_set():
             raise Cancelled("the examination was stopped")
-        digest = digest(package.root / entry.path)
+        found = digest(package.root / entry.path)
         if _is_code(entry):
-            whole.update(f"{entry.path}\0{digest or 'missing'}\n".encode())
-        if digest is None:
+            whole.update(f"{entry.path}\0{found or 'missing'}\n".encode())
+        if found is None:
             troubles.append(Trouble(package, entry.path, "missing"))
-        elif digest != entry.digest:
+        elif found != entry.digest:
             troubles.append(Trouble(package, entry.path, "changed"))
     return troubles, whole.hexdigest()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from workbench.doctor.against import Difference, by_effect
+from workbench.doctor.against import Difference, by_effect, from_effects
 from workbench.doctor.check import Check, listed
 from workbench.environment import Environment
-from workbench.values import FrozenJSON, Value, clip
+from workbench.values import Value, clip
 
 DETAIL_CHARACTERS = 300  # of a detail that the text shows; the value has all
 
@@ -72,6 +72,8 @@ class Doctor(Value):
         return [check._asdict() for check in self.checks]
 
     def __repr__(self) -> str:
-        rows = [f"{check.verdict:<13} {check.name:<24} {clip(check.detail, DETAIL_CHARACTERS)}" for check in self.checks]
+        rows = [
+            f"{check.verdict:<13} {check.name:<24} {clip(check.detail, DETAIL_CHARACTERS)}" for check in self.checks
+        ]
         fixes = [f"to mend {check.name}: {check.fix}" for check in self.checks if check.fix and check.verdict != "pass"]
         return "\n".join([self.verdict, *rows, *fixes])

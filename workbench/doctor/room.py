@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from workbench.data import DEMO_MODEL, cache_dir, demo_model
-from workbench.doctor.check import Check, failed, home, passed, quoted, unknown, warned
+from workbench.data import cache_dir, demo_model
+from workbench.doctor.check import Check, failed, home, passed, unknown, warned
 from workbench.doctor.look import Look
 from workbench.errors import WorkbenchError
 from workbench.runtime.memory import available, size
@@ -34,10 +34,13 @@ def check(look: Look) -> Iterator[Check]:
 
 
 def _memory(look: Look) -> Check:
-    left = [amount for amount in (available(), _shell_limit()) if amount is not None]
+    there, limit = available(), _shell_limit()
+    left = [amount for amount in (there, limit) if amount is not None]
     if not left:
         return unknown(MEMORY, "this system does not tell what is free")
-    free, fix = min(left), "end other programs, raise the limit (ulimit -v unlimited), or take a smaller model"
+    free, fix = min(left), "end other programs, or take a smaller model"
+    if free == limit:
+        fix = "ulimit -v unlimited -d unlimited"
     try:
         path = demo_model()
     except WorkbenchError:
@@ -46,7 +49,9 @@ def _memory(look: Look) -> Check:
     if free < least:
         return failed(MEMORY, f"{size(free)} free, and the demo model takes more than {size(least)}", fix)
     if "error" in look.build:
-        return unknown(MEMORY, f"{size(free)} free; what the demo model takes is reckoned by llama.cpp, which does not load")
+        return unknown(
+            MEMORY, f"{size(free)} free; what the demo model takes is reckoned by llama.cpp, which does not load"
+        )
     try:
         wanted = estimate(Setup(model=str(path)), cancel=look.cancel)
     except WorkbenchError as error:
@@ -96,8 +101,9 @@ def existing(folder: Path) -> Path:
 def refuses(folder: Path) -> str | None:
     """Why a megabyte cannot be written to a folder, None where it can; nothing stays behind."""
     try:
-        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        with tempfile.TemporaryFile(dir=folder) as file:  # buffered: writes all or raises
             file.write(bytes(TRIED))
+            file.flush()
     except OSError as error:
         return error.strerror or str(error)
     return None

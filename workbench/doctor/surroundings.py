@@ -35,7 +35,9 @@ def _python(look: Look) -> Check:
     wanted = (own.requires_python if own else "") or OLDEST
     version = platform.python_version()
     if not SpecifierSet(wanted).contains(version, prereleases=True):
-        return failed(PYTHON, f"{version}, and the workbench needs {wanted}", "make setup PYTHON=/path/to/a/newer/python3")
+        return failed(
+            PYTHON, f"{version}, and the workbench needs {wanted}", "make setup PYTHON=/path/to/a/newer/python3"
+        )
     kind = "a virtual environment" if sys.prefix != sys.base_prefix else "no virtual environment"
     return passed(PYTHON, f"{platform.python_implementation()} {version} in {kind}, {home(sys.prefix)}")
 
@@ -66,5 +68,7 @@ def _shell() -> Check:
     if found is None:
         return warned(SHELL, f"it is not on the path; {home(here / PROGRAM)} and `{python()} -m workbench` work", put)
     if Path(found).parent.resolve() != here.resolve():
-        return warned(SHELL, f"it starts {home(found)}, which belongs to another Python than {home(sys.executable)}", put)
+        return warned(
+            SHELL, f"it starts {home(found)}, which belongs to another Python than {home(sys.executable)}", put
+        )
     return passed(SHELL, home(found))

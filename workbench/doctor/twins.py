@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib.machinery import all_suffixes
 from pathlib import Path
 
 from workbench.doctor.check import Check, home, listed, passed, python, warned
 from workbench.doctor.effects import PACKAGES
-from workbench.doctor.installed import Package
+from workbench.doctor.installed import Package, reinstall
 from workbench.doctor.look import Look
 
 TWINS, HIDDEN = "import names", "import path"
@@ -28,20 +28,32 @@ def _twins(look: Look) -> Check:
     for package in look.by_name.values():
         for module in package.modules:
             providers.setdefault(module, {})[package.name] = package
-    several = {name: list(some.values()) for name, some in providers.items() if len(some) > 1}
-    twins = {name: some for name, some in several.items() if not all(_is_shared(one, name) for one in some)}
-    ours = {
-        name: some for name, some in twins.items() if any(one.name in (*look.needed, *PACKAGES) for one in some)
+    twins = {
+        module: list(some.values())
+        for module, some in providers.items()
+        if len(some) > 1 and _matters(some, look) and not all(_is_shared(one, module) for one in some.values())
     }
-    words = [f"{name} is provided by {listed(f'{one.name} {one.version}' for one in some)}" for name, some in ours.items()]
-    if ours:
-        extra = [one for some in ours.values() for one in some if one.name not in look.needed]
-        removed = list(dict.fromkeys(one.name for one in extra or next(iter(ours.values()))[1:]))
-        kept = list(dict.fromkeys(f"{one.name}=={one.version}" for some in ours.values() for one in some if one.name not in removed))
-        pip = f"{python()} -m pip"
-        fix = f"{pip} uninstall --yes {' '.join(removed)} && {pip} install --force-reinstall --no-deps {' '.join(kept)}"
-        return warned(TWINS, f"which files count is chance: {'; '.join(words)}", fix)
-    return passed(TWINS, f"{len(providers)} imports, each of one package")
+    if not twins:
+        return passed(TWINS, f"{len(providers)} imports, each of one package")
+    words = [
+        f"{module} is provided by {listed(f'{one.name} {one.version}' for one in some)}"
+        for module, some in twins.items()
+    ]
+    return warned(TWINS, f"which files count is chance: {'; '.join(words)}", _one_of(twins, look))
+
+
+def _matters(some: Collection[str], look: Look) -> bool:
+    return any(name in look.needed or name in PACKAGES for name in some)
+
+
+def _one_of(twins: dict[str, list[Package]], look: Look) -> str:
+    """The commands that leave one package for each import: the one that the workbench asks for, else the first."""
+    kept = [next((one for one in some if one.name in look.needed), some[0]) for some in twins.values()]
+    names = dict.fromkeys(one.name for one in kept)
+    removed = dict.fromkeys(one.name for some in twins.values() for one in some if one.name not in names)
+    return (
+        f"{python()} -m pip uninstall --yes {' '.join(removed)} && {reinstall(*(look.by_name[name] for name in names))}"
+    )
 
 
 def _is_shared(package: Package, module: str) -> bool:
@@ -52,24 +64,27 @@ def _is_shared(package: Package, module: str) -> bool:
 
 
 def _hidden(look: Look) -> Check:
-    """The first place on `sys.path` that has an import is that of the package that is installed."""
-    installed = [package for package in look.by_name.values() if package.name in (*look.needed, *PACKAGES)]
-    at_home = {module: package for package in installed if not package.editable for module in package.modules}
-    places = [Path(entry or ".").absolute() for entry in sys.path]
+    """Each import comes from where its package is installed, and no second copy of it lies behind."""
+    ours = {package.name: package for package in look.by_name.values() if _matters([package.name], look)}
+    homes = {module: one for one in ours.values() if not one.editable for module in one.modules}
+    places: dict[str, list[Path]] = {}
+    for place in dict.fromkeys(Path(entry or ".").absolute() for entry in sys.path):
+        for module in sorted(homes.keys() & _imports(place)):
+            places.setdefault(module, []).append(place)
     words = []
-    for place in dict.fromkeys(places):
-        for module in sorted(at_home.keys() & _imports(place)):
-            package = at_home.pop(module)  # only the first place counts
-            if place != package.root.absolute():
-                words.append(f"{module} is taken from {home(place)}, and {package.name} is installed in {home(package.root)}")
-    older = [
-        f"{other.name} {other.version} in {home(other.root)} is hidden by {look.by_name[other.name].version}"
-        for other in look.packages
-        if other.name in (*look.needed, *PACKAGES) and other.version != look.by_name[other.name].version
-    ]
-    if words or older:
-        return warned(HIDDEN, "; ".join([*words, *older]), "unset PYTHONPATH, or leave the folder that has the other copy")
-    return passed(HIDDEN, "each import is taken from where its package is installed")
+    for module, (first, *behind) in places.items():
+        package = homes[module]
+        if first != package.root.absolute():
+            words.append(f"{module} comes from {home(first)}, {package.name} is installed in {home(package.root)}")
+        elif behind and (package.name in PACKAGES or _versions(package.name, look) > 1):
+            words.append(f"{module} comes from {home(first)}, another copy lies in {listed(map(home, behind))}")
+    if words:
+        return warned(HIDDEN, "; ".join(words), "unset PYTHONPATH, or leave the folder that has the other copy")
+    return passed(HIDDEN, "each import comes from where its package is installed, and from one place")
+
+
+def _versions(name: str, look: Look) -> int:
+    return len({package.version for package in look.packages if package.name == name})
 
 
 def _imports(folder: Path) -> set[str]:
