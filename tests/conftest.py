@@ -37,7 +37,7 @@ def demo_model() -> Path:
 
 
 @pytest.fixture(scope="session")
-def examined() -> subprocess.CompletedProcess[str]:
+def examined(demo_model: Path) -> subprocess.CompletedProcess[str]:
     """`workbench doctor --json` on this machine as it is: one whole run for all tests."""
     from tests.doctor.conftest import surroundings
 

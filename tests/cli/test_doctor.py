@@ -12,6 +12,8 @@ import pytest
 
 from tests.doctor.conftest import surroundings
 
+pytestmark = [pytest.mark.xdist_group("doctor")]  # one whole examination for all
+
 
 def run(*arguments, **environment):
     command = [sys.executable, "-m", "workbench", "doctor", *map(str, arguments)]

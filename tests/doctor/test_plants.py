@@ -4,6 +4,8 @@ import pytest
 
 from tests.doctor.plants import PLANTS
 
+pytestmark = [pytest.mark.xdist_group("doctor")]  # one whole examination for all
+
 
 @pytest.mark.parametrize("name", PLANTS)
 def test_it_is_found_where_it_is_and_only_there(name, planted, healthy):

@@ -32,7 +32,7 @@ def check(look: Look) -> Iterator[Check]:
     version = package.version if package else "without metadata"
     if error := look.build.get("error"):
         again = reinstall(package) if package else f"{python()} -m pip install --force-reinstall {PACKAGE}"
-        yield failed(PACKAGE, f"{version} does not load: {_reason(package) or error}", again)
+        yield failed(PACKAGE, f"{version} does not load: {'; '.join([*_reasons(package), error])}", again)
         yield unknown(FLAGS, "llama.cpp does not load")
         yield unknown(PROCESSOR, "llama.cpp does not load")
         return
@@ -86,14 +86,17 @@ def _is_there() -> bool:
         return False
 
 
-def _reason(package: Package | None) -> str:
-    """In words where a library is built for another kind of machine, or is not whole; the loader says neither."""
+def _reasons(package: Package | None) -> Iterator[str]:
+    """Libraries that are built for another kind of machine, or are not whole; the loader says neither."""
     here = SAME_MACHINE.get(platform.machine().lower(), platform.machine())
     for library in sorted(path for folder in package_folders() for path in Path(folder, "lib").glob("*.so")):
         built = built_for(library)
         if built not in (None, here):
-            return f"{library.name} is built for {built}, and this machine is {here}"
-    return "; ".join(f"{trouble.path} is {trouble.how}" for trouble in (sizes(package) if package else ()))
+            yield f"{library.name} is built for {built}, and this machine is {here}"
+            return
+    for trouble in sizes(package) if package else ():
+        if trouble.path.startswith("llama_cpp/lib/"):
+            yield f"{trouble.path} is {trouble.how}"
 
 
 def built_for(library: Path) -> str | None:
