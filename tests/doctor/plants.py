@@ -12,11 +12,16 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 from tests.doctor.conftest import ROOT, SITE
 from workbench import cpu
 from workbench.data import DEMO_MODEL, toolsmith
 from workbench.engines.ollama_build import module_path
+from workbench.proof import Proof, Result, Settled
+from workbench.proof.settle import PROOFS
+from workbench.runtime import records
+from workbench.runtime.limits import Limits
 
 
 class Plant(NamedTuple):
@@ -174,6 +179,20 @@ def bindings_that_the_library_does_not_have(planted):
     planted.package("llama_cpp_python", "llama_cpp")
     with (planted.front / "llama_cpp/llama_cpp.py").open("a") as file:
         file.write("\n_lib.llama_of_tomorrow\n")
+
+
+@plants("proof", "proof of the build", "warn", "cannot be read as a record", "-m workbench.proof")
+def a_broken_proof_record(planted):
+    (planted.own_cache() / PROOFS).mkdir()
+    (planted.cache / PROOFS / "0123.json").write_text('{"facts": {"proofs": [')
+
+
+@plants("proof", "proof of the build", "fail", "Q4_0 with extra buffers was ended by SIGILL", "-m workbench.proof")
+def a_build_that_failed_its_proof(planted):
+    died = Result("Q4_0", True, "died", "was ended by SIGILL in: a prompt of 64 tokens")
+    settled = Settled((Proof("", (), (died,)),), None, Limits())
+    with mock.patch.dict(os.environ, GGUF_WORKBENCH_CACHE=str(planted.own_cache())):
+        assert records.write(PROOFS, settled.to_dict())
 
 
 @plants("twins", "import path", "warn", "llama_cpp comes from", "PYTHONPATH")

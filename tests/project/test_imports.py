@@ -92,7 +92,6 @@ ORDER = [
     "quality",
     "variants",
     "damage",
-    "proof",
     "doctor",
     "views",
     "exercises",

@@ -29,12 +29,13 @@ def facts() -> dict[str, Any]:
     """`{library, system_info, rpc, devices}`. Errors: `CannotRun` where llama.cpp does not load."""
     library = bindings()
     library.llama_backend_init()
+    registry = ggml()  # loads the backends that are libraries of their own: only then they are told of
     version = library.llama_version() if hasattr(library, "llama_version") else b""
     return {
         "library": version.decode("utf-8", "backslashreplace") or None,
         "system_info": library.llama_print_system_info().decode("utf-8", "backslashreplace"),
         "rpc": bool(library.llama_supports_rpc()),
-        **read_devices(ggml()).to_dict(),
+        **read_devices(registry).to_dict(),
     }
 
 
