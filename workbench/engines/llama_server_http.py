@@ -16,23 +16,26 @@ from .serving import Meta
 _MOST_BYTES = 256 << 20  # of an answer
 
 
-def apply(address: str, body: bytes, timeout_s: float = 10.0) -> tuple[str | None, Meta]:
-    """The prompt that the server at `address` makes of a request, None and its error; with its template's `caps`."""
-    found, error = _asked(f"{address}/apply-template", body, timeout_s)
+def apply(address: str, body: bytes, timeout_s: float = 10.0, *, key: str | None = None) -> tuple[str | None, Meta]:
+    """The prompt that the server at `address` makes of a request, None and its error; with its template's `caps`.
+
+    `key` is the server's, where it asks for one.
+    """
+    found, error = _asked(f"{address}/apply-template", body, timeout_s, key)
     if error is not None:
         return None, {"error": error}
     prompt = found.get("prompt") if isinstance(found, dict) else None
     if not isinstance(prompt, str):
         return None, {"error": error_of("NoAnswer", f"what answers at {address} is no llama-server")}
-    props, _ = _asked(f"{address}/props", None, timeout_s)
+    props, _ = _asked(f"{address}/props", None, timeout_s, key)
     known = props if isinstance(props, dict) else {}
     told = {name: known.get(name) for name in ("chat_template", "build_info")}
     return prompt, {"caps": known.get("chat_template_caps"), **told}
 
 
-def post(url: str, value: Meta, timeout_s: float = 10.0) -> tuple[Any, Meta | None]:
-    """The JSON that a server answers `value` with, None and its error."""
-    return _asked(url, json.dumps(value).encode(), timeout_s)
+def post(url: str, value: Meta, timeout_s: float = 10.0, *, key: str | None = None) -> tuple[Any, Meta | None]:
+    """The JSON that a server answers `value` with, None and its error; `key` is the server's, where it asks for one."""
+    return _asked(url, json.dumps(value).encode(), timeout_s, key)
 
 
 def with_arguments(body: Meta, more: Meta) -> bytes:
@@ -41,10 +44,11 @@ def with_arguments(body: Meta, more: Meta) -> bytes:
     return json.dumps({**body, "chat_template_kwargs": {**more, **given}} if more else body).encode()
 
 
-def _asked(url: str, body: bytes | None, timeout_s: float) -> tuple[Any, Meta | None]:
+def _asked(url: str, body: bytes | None, timeout_s: float, key: str | None) -> tuple[Any, Meta | None]:
     """The JSON that `url` answers with, or the error. No proxy is asked for what is on this machine."""
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     try:
-        request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310
+        request = urllib.request.Request(url, data=body, headers=headers)  # noqa: S310  only http, see below
         if request.type not in ("http", "https"):
             return None, error_of("NoAnswer", f"{url} is no address of a server; accepted is http://HOST:PORT")
         here = urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import sys
-from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import xllamacpp
 
@@ -17,15 +17,24 @@ from .seen import SWITCH, changes, shown
 from .server_log import DidNotStart, started
 from .serving import MIB, Meta, Send, send_text, serve
 
-_KEPT = 4  # servers
+_NO_HEADER = "\n"  # no value that a header can have, so that the server leaves the header out
 _ROOM = 512 * MIB  # by which one request may let this process grow
 
 
+class Running(NamedTuple):
+    """A server that is up: what it was started with, and the key that a request must bring."""
+
+    template: str
+    model: str
+    server: Any
+    key: str
+
+
 class Answers:
-    """Answers requests with servers that stay up, one for each template and model."""
+    """Answers requests with one server at a time, which stays up until another template or model is asked for."""
 
     def __init__(self) -> None:
-        self._servers: OrderedDict[tuple[str, str], Any] = OrderedDict()
+        self._running: Running | None = None
 
     def __call__(self, options: Meta, body_text: bytes, send: Send) -> None:
         """The frames of one request's answer."""
@@ -40,13 +49,13 @@ class Answers:
     def apply(self, template: str, model: str, body: bytes) -> tuple[str | None, Meta]:
         """The prompt that `/apply-template` gives, None and the error."""
         try:
-            server = self._server(template, model)
+            running = self._ready(template, model)
         except DidNotStart as error:
             words, line, column = error.reason
             place = {"line": line, "column": column}
             return None, {"error": error_of("DoesNotStart", f"llama-server does not start: {words}") | place}
         with limited():
-            return apply(server.listening_address, body)
+            return apply(running.server.listening_address, body, key=running.key)
 
     def seen(self, options: Meta, body: Meta, caps: Any) -> Meta:
         """`seen`, the variables as the server handed them on, and `rewrites`; neither where it does not tell."""
@@ -57,19 +66,35 @@ class Answers:
             return {}
         return {"seen": values, "rewrites": [str(change) for change in changes(body, values, options["template"])]}
 
-    def _server(self, template: str, model: str) -> Any:
-        key = (template, model)
-        if key not in self._servers:
-            self._servers[key] = started(lambda: xllamacpp.Server(parameters(template, model)))
-            if len(self._servers) > _KEPT:
-                self._servers.popitem(last=False)
-        self._servers.move_to_end(key)
-        return self._servers[key]
+    def _ready(self, template: str, model: str) -> Running:
+        """The server of this template and model; another one is stopped before: one port is open at most."""
+        running = self._running
+        if running is not None and (running.template, running.model) == (template, model):
+            return running
+        running = self._running = None
+        key = new_key()
+        server = started(lambda: xllamacpp.Server(parameters(template, model, key)))
+        self._running = Running(template, model, server, key)
+        return self._running
 
 
-def parameters(template: str, model: str) -> Any:
-    """Parameters of a server that renders and never generates: the smallest context, nothing unpacked or warmed up."""
+def new_key() -> str:
+    """A key that nobody guesses."""
+    return secrets.token_urlsafe(32)
+
+
+def parameters(template: str, model: str, key: str) -> Any:
+    """Parameters of a server that renders and never generates: the smallest context, nothing unpacked or warmed up.
+
+    Only this machine reaches it, on a port that the system chooses, and only who brings `key`; no page of a browser
+    may read what it answers: it sends no header of CORS, for which a header that cannot be written is asked for.
+    https://github.com/ggml-org/llama.cpp/blob/aa6192d38defc9a5d9fb2987413f71b18f214270/tools/server/server-http.cpp
+    """
     found = xllamacpp.CommonParams()
+    found.hostnames, found.port, found.reuse_port = ["127.0.0.1"], 0, False
+    found.api_keys = [key]
+    found.cors_origins = found.cors_methods = found.cors_headers = _NO_HEADER
+    found.cors_credentials = False
     found.model.path = model
     found.chat_template = template
     found.use_jinja = True

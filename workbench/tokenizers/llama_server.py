@@ -13,6 +13,7 @@ from workbench.runtime.align import Piece
 from workbench.runtime.vocabulary import encoded
 from workbench.stages import Tokens
 from workbench.tokenizers.base import Ends, own_ids, placed
+from workbench.tokenizers.serve import key_of
 from workbench.values import clip
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class ServerTokenizer:
 
     def _answer(self, call: str, value: dict[str, Any]) -> dict[str, Any]:
         try:
-            found, error = post(f"{self._address}/{call}", value, TIMEOUT_S)
+            found, error = post(f"{self._address}/{call}", value, TIMEOUT_S, key=key_of(self._address))
         except RecursionError as deep:
             raise CannotRun(
                 f"{self._address}/{call} answers with JSON that is nested too deeply", "accepted is a llama-server"
