@@ -7,9 +7,10 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from workbench.errors import BadFile, BadRequest
+from workbench.nesting import MOST_LEVELS, read_json
 from workbench.values import FrozenJSON, Value, clip
 
 MOST_BYTES = 256 << 20  # of a request or text that is read from a file
@@ -68,19 +69,16 @@ class Conversation(Value):
         Errors: `BadRequest` where the body is no object or has no list of message objects.
         """
         where = f"{source}: " if source else ""
-        try:
-            _check_body(body, where)
-            _check_json(body, where, "")
-            return cls(FrozenJSON(body), source)
-        except RecursionError as error:
-            raise BadRequest(f"{where}the request is nested too deeply", "accepted are some hundred levels") from error
+        _check_body(body, where)
+        _check_json(body, where)
+        return cls(FrozenJSON(body), source)
 
     @classmethod
     def from_json(cls, text: str, *, source: str | None = None) -> Conversation:
         """A conversation from JSON text. Errors: `BadRequest` with line and column of the first fault."""
         where = source or "the request"
         try:
-            body = json.loads(text, parse_constant=_refuse_constant)
+            body = read_json(text, parse_constant=_refuse_constant)
         except json.JSONDecodeError as error:
             raise BadRequest(
                 f"{where} is not JSON: {error.msg} at line {error.lineno} column {error.colno}",
@@ -90,7 +88,7 @@ class Conversation(Value):
         except ValueError as error:
             raise BadRequest(f"{where} is not JSON: {error}", "accepted are finite numbers") from error
         except RecursionError as error:
-            raise BadRequest(f"{where} is nested too deeply", "accepted are some hundred levels") from error
+            raise _too_deep(where) from error
         return cls.from_dict(body, source=source)
 
     @classmethod
@@ -240,23 +238,58 @@ def _check_body(body: Any, where: str) -> None:
     _check_optional(body, where)
 
 
-def _check_json(value: Any, where: str, path: str) -> None:
+class _Place(NamedTuple):
+    """A value of a request, where it stands, and how deep: the body itself is at 1."""
+
+    value: Any
+    key: str | int
+    inside: _Place | None
+    level: int
+
+    def __str__(self) -> str:
+        steps = []
+        place: _Place | None = self
+        while place is not None and place.inside is not None:
+            steps.append(f"[{place.key}]" if isinstance(place.key, int) else f".{place.key}")
+            place = place.inside
+        return "".join(reversed(steps)).removeprefix(".")
+
+
+def _check_json(body: Any, where: str) -> None:
     """Refuse what JSON cannot hold and what would not come back as it went in."""
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str):
-                raise BadRequest(f"{where}{path or 'the request'} has the key {key!r}", "accepted are texts as keys")
-            _check_json(item, where, f"{path}.{key}" if path else key)
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            _check_json(item, where, f"{path}[{index}]")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise BadRequest(f"{where}{path} is {value}, beyond what a number can hold", "accepted are finite numbers")
-    elif not isinstance(value, str | int | float | None):
-        kind = type(value).__name__
+    todo = [_Place(body, "", None, 1)]
+    while todo:
+        place = todo.pop()
+        if place.level > MOST_LEVELS:
+            raise _too_deep(f"{where}the request")
+        items = place.value.items() if isinstance(place.value, dict) else enumerate(place.value)
+        for key, item in items:
+            if isinstance(place.value, dict) and not isinstance(key, str):
+                raise BadRequest(
+                    f"{where}{str(place) or 'the request'} has the key {key!r}", "accepted are texts as keys"
+                )
+            if isinstance(item, dict | list | tuple):
+                todo.append(_Place(item, key, place, place.level + 1))
+            elif not isinstance(item, str):
+                _check_scalar(_Place(item, key, place, 0), where)
+
+
+def _check_scalar(place: _Place, where: str) -> None:
+    if isinstance(place.value, float) and not math.isfinite(place.value):
         raise BadRequest(
-            f"{where}{path} is a {kind}", "accepted are objects, lists, texts, numbers, true, false and null"
+            f"{where}{place} is {place.value}, beyond what a number can hold", "accepted are finite numbers"
         )
+    if not isinstance(place.value, int | float | None):
+        raise BadRequest(
+            f"{where}{place} is a {type(place.value).__name__}",
+            "accepted are objects, lists, texts, numbers, true, false and null",
+        )
+
+
+def _too_deep(what: str) -> BadRequest:
+    return BadRequest(
+        f"{what} is nested too deeply", f"accepted are {MOST_LEVELS} levels of objects and lists in one another"
+    )
 
 
 def _check_optional(body: dict[str, Any], where: str) -> None:

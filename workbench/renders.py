@@ -82,6 +82,7 @@ def _ask_package(job: Job) -> Future[Rendered | str]:
     """
     from concurrent.futures import ThreadPoolExecutor
 
+    from workbench.engines.serving import fault_of
     from workbench.engines.transformers_package import TransformersPackage
     from workbench.errors import CannotRun
 
@@ -95,6 +96,8 @@ def _ask_package(job: Job) -> Future[Rendered | str]:
             return package.render(job)
         except CannotRun as error:
             return f"it does not run here: {error}"
+        except Exception as fault:  # noqa: BLE001  it is named, and costs the engines' results nothing
+            return str(fault_of(fault)["message"])
 
     with_one = ThreadPoolExecutor(1, thread_name_prefix="workbench-package")
     found = with_one.submit(ask)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+
+from workbench.nesting import read_json, write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ class Value:
 
     def to_json(self, *, indent: int | None = None) -> str:
         """The value as JSON text; numbers that JSON does not know (NaN, infinities) become null."""
-        return json.dumps(finite(self.to_dict()), ensure_ascii=True, indent=indent, allow_nan=False)
+        return write_json(finite(self.to_dict()), ensure_ascii=True, indent=indent, allow_nan=False)
 
     def to_frame(self) -> pd.DataFrame:
         """The value as a pandas table, one row for each of its parts."""
@@ -83,11 +84,11 @@ class FrozenJSON:
     text: str
 
     def __init__(self, value: Any) -> None:
-        object.__setattr__(self, "text", json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+        object.__setattr__(self, "text", write_json(value, ensure_ascii=False, separators=(",", ":")))
 
     def value(self) -> Any:
         """A fresh copy as plain dicts, lists, strings and numbers."""
-        return json.loads(self.text)
+        return read_json(self.text)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("a FrozenJSON cannot change; make a new one")
@@ -102,18 +103,29 @@ class FrozenJSON:
         return f"FrozenJSON({clip(self.text, 120)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (FrozenJSON, (self.value(),))
+        return (_frozen, (self.text,))
+
+
+def _frozen(text: str) -> FrozenJSON:
+    """A `FrozenJSON` by its text: copying one must not walk its value, which may be deep."""
+    found = FrozenJSON.__new__(FrozenJSON)
+    object.__setattr__(found, "text", text)
+    return found
 
 
 def finite(value: Any) -> Any:
-    """`value` with every NaN and infinity replaced by None, through dicts, lists and tuples."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
+    """`value` with every NaN and infinity replaced by None, through dicts, lists and tuples (which become lists)."""
+    top = [value]
+    todo: list[Any] = [top]
+    while todo:
+        holder = todo.pop()
+        for key, item in holder.items() if isinstance(holder, dict) else enumerate(holder):
+            if isinstance(item, float):
+                holder[key] = item if math.isfinite(item) else None
+            elif isinstance(item, dict | list | tuple):
+                holder[key] = dict(item) if isinstance(item, dict) else list(item)
+                todo.append(holder[key])
+    return top[0]
 
 
 def clip(text: str, limit: int) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import one_line
+from workbench.nesting import write_json
 from workbench.values import SCHEMA_VERSION, finite
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ INTERVAL_S = 0.1  # between two progress messages
 
 def print_json(facts: dict[str, Any]) -> None:
     """The one JSON object of a command, `schema_version` first. NaN and infinities become null."""
-    print(json.dumps({"schema_version": SCHEMA_VERSION} | finite(facts), allow_nan=False))
+    print(write_json({"schema_version": SCHEMA_VERSION} | finite(facts), allow_nan=False))
 
 
 def print_lines(lines: Iterable[str]) -> None:

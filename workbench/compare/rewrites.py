@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from workbench.compare.text import Difference, differences
 from workbench.conversation import Conversation
+from workbench.nesting import indented
 from workbench.stages import Rendered
 from workbench.values import FrozenJSON, Value
 
@@ -33,7 +33,7 @@ class Rewritten(Value):
     @property
     def texts(self) -> tuple[str, str]:
         """Both requests as JSON, indented."""
-        one, other = (json.dumps(part.value(), ensure_ascii=False, indent=2) for part in (self.before, self.after))
+        one, other = (indented(part.value(), 2) for part in (self.before, self.after))
         return one, other
 
     @property

@@ -10,9 +10,10 @@ from workbench.engines.llama_cpp_legacy import LlamaCppLegacy
 from workbench.engines.llama_cpp_python import LlamaCppPython
 from workbench.engines.llama_server import LlamaServer
 from workbench.engines.ollama import Ollama
+from workbench.engines.replies import faulty
 from workbench.engines.template import Template, require_template, resolve_template
 from workbench.engines.transformers import Transformers
-from workbench.errors import CannotRun
+from workbench.errors import CannotRun, WorkbenchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,10 +50,17 @@ def render(
     """The prompt that `engine` writes for `conversation`, or the template's error as data.
 
     `clock` is an ISO time, None for now; `track` asks for spans and events; `on_text` is called with the
-    text where an engine has it before its origins. Never raises for what a template does. Errors: `CannotRun`
-    for an engine that cannot run, `BadRequest` for a clock that is no time, `Cancelled`.
+    text where an engine has it before its origins. Never raises for what a template does, nor for a fault of the
+    workbench in one engine, which is an error that says so. Errors: `CannotRun` for an engine that cannot run,
+    `BadRequest` for a clock that is no time, `Cancelled`.
     """
-    return engine_named(engine).render(Job(conversation, template, clock, track, on_text), cancel=cancel)
+    found = engine_named(engine)
+    try:
+        return found.render(Job(conversation, template, clock, track, on_text), cancel=cancel)
+    except WorkbenchError:
+        raise
+    except Exception as fault:  # noqa: BLE001  it is named in the result, and the other engines' results stay
+        return faulty(found, fault)
 
 
 __all__ = ["ENGINES", "Engine", "Job", "Template", "engine_named", "render", "require_template", "resolve_template"]

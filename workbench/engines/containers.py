@@ -41,21 +41,20 @@ def wrap(value: Any, path: str, origin: str = "message") -> Any:
     """A JSON value with every text, number and container in it tracked as `path` and what follows it."""
     if isinstance(value, str):
         return Tracked(value, ((len(value), Source(origin, path, value), 0, None),))
+    source = Source(origin, path)
     if isinstance(value, dict):
-        source = Source(origin, path)
-        result = TrackedDict(
-            {
-                Tracked(key, ((len(key), source, -1, None),)): wrap(item, step(path, key), origin)
-                for key, item in value.items()
-            }
-        )
-        result.source_ = source
-        return result
+        fields = TrackedDict()
+        fields.source_ = source
+        for key, item in value.items():  # no comprehension: a level of it takes as much of the stack as one of this
+            fields[Tracked(key, ((len(key), source, -1, None),))] = wrap(item, step(path, key), origin)
+        return fields
     if isinstance(value, list):
-        items = TrackedList(wrap(item, f"{path}[{index}]", origin) for index, item in enumerate(value))
-        items.source_ = Source(origin, path)
+        items = TrackedList()
+        items.source_ = source
+        for index, item in enumerate(value):
+            items.append(wrap(item, f"{path}[{index}]", origin))
         return items
-    return tracked_scalar(value, Source(origin, path))
+    return tracked_scalar(value, source)
 
 
 def step(path: str, key: str) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from workbench.errors import Cancelled, CannotRun
+from workbench.nesting import read_json
 from workbench.progress import Cancel
 
 from .frames import read_frame, write_frame
@@ -152,7 +153,7 @@ class Sandbox:
         began = False
         try:
             began = child.receive(deadline, cancel) == b""
-            plain = json.loads(child.receive(deadline, cancel))
+            plain = read_json(child.receive(deadline, cancel))
             text = child.receive(deadline, cancel).decode("utf-8", "surrogatepass")
         except Stopped as stopped:
             self._stop()
@@ -172,7 +173,7 @@ class Sandbox:
         if self._child is None:
             return reply
         try:
-            tracked = json.loads(child.receive(deadline, cancel))
+            tracked = read_json(child.receive(deadline, cancel))
         except Stopped as stopped:
             self._stop()
             return reply._replace(cut=self._explained(stopped))

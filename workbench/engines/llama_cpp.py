@@ -78,6 +78,7 @@ def all_told(reply: Reply, notes: list[str]) -> Reply:
     """A reply with what the engine handed on among its facts: told behind the text, which it must not cost."""
     if reply.cut and reply.text is not None:
         notes.append("not evaluated: what the engine changed in the request")
+    notes += [reply.tracked["note"]] if "note" in reply.tracked else []
     return reply._replace(plain=reply.plain | reply.tracked, tracked={})
 
 

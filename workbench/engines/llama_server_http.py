@@ -11,6 +11,8 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
+from workbench.nesting import read_json, write_json
+
 from .serving import Meta
 
 _MOST_BYTES = 256 << 20  # of an answer
@@ -35,13 +37,13 @@ def apply(address: str, body: bytes, timeout_s: float = 10.0, *, key: str | None
 
 def post(url: str, value: Meta, timeout_s: float = 10.0, *, key: str | None = None) -> tuple[Any, Meta | None]:
     """The JSON that a server answers `value` with, None and its error; `key` is the server's, where it asks for one."""
-    return _asked(url, json.dumps(value).encode(), timeout_s, key)
+    return _asked(url, write_json(value).encode(), timeout_s, key)
 
 
 def with_arguments(body: Meta, more: Meta) -> bytes:
     """The request as JSON, with more template arguments; its own win."""
     given = body.get("chat_template_kwargs") or {}
-    return json.dumps({**body, "chat_template_kwargs": {**more, **given}} if more else body).encode()
+    return write_json({**body, "chat_template_kwargs": {**more, **given}} if more else body).encode()
 
 
 def _asked(url: str, body: bytes | None, timeout_s: float, key: str | None) -> tuple[Any, Meta | None]:
@@ -54,14 +56,16 @@ def _asked(url: str, body: bytes | None, timeout_s: float, key: str | None) -> t
         here = urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({} if here else None))
         with opener.open(request, timeout=timeout_s) as answer:
-            return json.loads(_body(answer, timeout_s)), None
+            return read_json(_body(answer, timeout_s)), None
     except urllib.error.HTTPError as refused:
         said = ""
         with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
             said = _body(refused.fp, timeout_s).decode("utf-8", "replace")  # type: ignore[arg-type]  # typed IO[bytes]
-        with contextlib.suppress(json.JSONDecodeError, AttributeError, TypeError, KeyError):
+        with contextlib.suppress(ValueError, RecursionError, AttributeError, TypeError, KeyError):
             said = json.loads(said)["error"]["message"]
         return None, error_of(f"HTTP {refused.code}", str(said).strip() or f"HTTP {refused.code} without a reason")
+    except RecursionError:
+        return None, error_of("NoAnswer", f"{url} answers with JSON that is nested too deeply")
     except (OSError, ValueError, http.client.HTTPException) as error:
         return None, error_of("NoAnswer", f"the server does not answer: {error}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
@@ -15,6 +14,7 @@ from workbench.engines.llama_cpp import checked
 from workbench.engines.ollama_build import GO, HOW, module_path
 from workbench.engines.ollama_request import request_of
 from workbench.engines.replies import clock_note, clock_of, refused, rendered
+from workbench.nesting import write_json
 
 if TYPE_CHECKING:
     from workbench.progress import Cancel
@@ -63,7 +63,7 @@ class Ollama:
             return self._as_llama_cpp(job, choice.note, body, rewrites, cancel)
         clock = clock_of(job)
         options = {"template": choice.template, "clock": clock, "track": job.track}
-        reply = sandbox().render(options, json.dumps(body).encode(), cancel=cancel)
+        reply = sandbox().render(options, write_json(body).encode(), cancel=cancel)
         reply.plain["rewrites"] = [] if reply.text is None else rewrites
         notes = [choice.note] if choice.note else []
         if reply.plain.get("legacy"):

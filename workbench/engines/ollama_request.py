@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from itertools import count
 from typing import Any
+
+from workbench.errors import CannotRun
+from workbench.nesting import MOST_LEVELS, levels, read_json
 
 LEVELS = ("high", "medium", "low", "max")
 EFFORTS: dict[str, bool | str] = {
@@ -17,6 +19,18 @@ EFFORTS: dict[str, bool | str] = {
 }
 _IMAGE = re.compile(r"data:(image/(jpeg|jpg|png|webp))?;base64,")
 _AUDIO = "input_audio"
+_ABOVE = 6  # levels of a request above a call's arguments: body, messages, message, calls, call, function
+
+
+class TooDeep(CannotRun):
+    """Arguments that Ollama would read and that are nested more deeply than a request may be here."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path}.function.arguments is JSON that is nested too deeply",
+            f"accepted are {MOST_LEVELS} levels in a whole request",
+            "send arguments that are less nested",
+        )
 
 
 def request_of(
@@ -141,12 +155,21 @@ def _call(call: Any, path: str) -> dict[str, Any]:
     arguments = function.get("arguments")
     if isinstance(arguments, str):
         try:
-            arguments = json.loads(arguments)
-        except json.JSONDecodeError as error:
+            arguments = read_json(arguments, parse_constant=_no_number)
+        except RecursionError as error:
+            raise TooDeep(path) from error
+        except ValueError as error:
             raise ValueError(f"{path}.function.arguments is no JSON: Ollama refuses the request") from error
     if not isinstance(arguments, dict):
         raise ValueError(f"{path}.function.arguments is no JSON object: Ollama refuses the request")  # noqa: TRY004
+    if levels(arguments) > MOST_LEVELS - _ABOVE:
+        raise TooDeep(path)
     return {"id": call.get("id") or "", "function": {"name": function.get("name") or "", "arguments": arguments}}
+
+
+def _no_number(name: str) -> Any:
+    """Errors: `ValueError`: Go's JSON knows no NaN and no infinity."""
+    raise ValueError(name)
 
 
 def _called(messages: list[Any], call_id: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench.engines.base import Engine, Job
 from workbench.engines.limits import Reply
+from workbench.engines.serving import fault_of
 
 if TYPE_CHECKING:
     from workbench.stages import Rendered
@@ -43,6 +44,17 @@ def refused(engine: Engine, kind: str, message: str) -> Rendered:
     from workbench.stages import Rendered, RenderError
 
     return Rendered(engine.name, engine.version(), None, RenderError(kind, message))
+
+
+def faulty(engine: Engine, fault: Exception) -> Rendered:
+    """What there is to show where the workbench itself failed: the fault, and where in the code it was."""
+    from workbench.stages import Rendered, RenderError
+
+    try:
+        version = engine.version()
+    except Exception:  # noqa: BLE001  it may be what failed
+        version = "unknown version"
+    return Rendered(engine.name, version, None, RenderError(**fault_of(fault)))
 
 
 def clock_of(job: Job) -> str:

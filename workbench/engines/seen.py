@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
+from workbench.nesting import read_json, write_json
+
 SWITCH = "workbench_shows_variables"  # the request's argument that takes the other branch
 _BETWEEN = "\x1e"
 # Variables other than messages that llama.cpp sets or leaves out by itself.
@@ -62,8 +64,8 @@ def shown(text: str) -> dict[str, Any] | None:
     if len(parts) < len(VARIABLES) + 2:
         return None
     try:
-        values = {"messages": json.loads(parts[0])}
-        values |= {name: json.loads(part) for name, part in zip(VARIABLES, parts[1:], strict=False) if part.strip()}
+        values = {"messages": read_json(parts[0])}
+        values |= {name: read_json(part) for name, part in zip(VARIABLES, parts[1:], strict=False) if part.strip()}
     except json.JSONDecodeError:
         return None
     if len(parts) > len(VARIABLES) + 2:
@@ -136,11 +138,19 @@ def request_seen(body: dict[str, Any], seen: dict[str, Any]) -> dict[str, Any]:
 
 def restored(before: Any, after: Any) -> Any:
     """`after` with the numbers of `before` where they only lost digits."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        return {name: restored(before.get(name), value) for name, value in after.items()}
-    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        return [restored(one, other) for one, other in zip(before, after, strict=True)]
-    return before if _same(before, after) else after
+    top = [after]
+    todo: list[tuple[Any, Any, Any, Any]] = [(before, after, top, 0)]  # both values, and where the second stands
+    while todo:
+        one, other, holder, key = todo.pop()
+        if isinstance(one, dict) and isinstance(other, dict):
+            holder[key] = {**other}
+            todo += [(one.get(name), value, holder[key], name) for name, value in other.items()]
+        elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+            holder[key] = [*other]
+            todo += [(*pair, holder[key], index) for index, pair in enumerate(zip(one, other, strict=True))]
+        elif _same(one, other):
+            holder[key] = one
+    return top[0]
 
 
 Parts = list[tuple[int, str | None]]
@@ -190,19 +200,24 @@ _ABSENT = object()
 
 
 def _differ(path: str, before: Any, after: Any, found: list[Change]) -> None:
-    if before is _ABSENT and after is _ABSENT:
-        return
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in [*before, *(name for name in after if name not in before)]:
-            _differ(f"{path}.{name}", before.get(name, _ABSENT), after.get(name, _ABSENT), found)
-        return
-    if isinstance(before, list) and isinstance(after, list) and (path == "messages" or len(before) == len(after)):
-        for index in range(max(len(before), len(after))):
-            one, other = (items[index] if index < len(items) else _ABSENT for items in (before, after))
-            _differ(f"{path}[{index}]", one, other, found)
-        return
-    if before is _ABSENT or after is _ABSENT or not _same(before, after):
-        found.append(Change(path, _text(before), _text(after)))
+    """Put into `found` what differs, in the order of the request."""
+    todo = [(path, before, after)]
+    while todo:
+        path, before, after = todo.pop()
+        if isinstance(before, dict) and isinstance(after, dict):
+            names = [*before, *(name for name in after if name not in before)]
+            todo += [(f"{path}.{n}", before.get(n, _ABSENT), after.get(n, _ABSENT)) for n in reversed(names)]
+        elif _item_by_item(path, before, after):
+            for index in reversed(range(max(len(before), len(after)))):
+                one, other = (items[index] if index < len(items) else _ABSENT for items in (before, after))
+                todo.append((f"{path}[{index}]", one, other))
+        elif before is not after and (before is _ABSENT or after is _ABSENT or not _same(before, after)):
+            found.append(Change(path, _text(before), _text(after)))
+
+
+def _item_by_item(path: str, before: Any, after: Any) -> bool:
+    lists = isinstance(before, list) and isinstance(after, list)
+    return lists and (path == "messages" or len(before) == len(after))
 
 
 def _same(before: Any, after: Any) -> bool:
@@ -215,5 +230,5 @@ def _same(before: Any, after: Any) -> bool:
 def _text(value: Any) -> str | None:
     if value is _ABSENT:
         return None
-    text = json.dumps(value, ensure_ascii=False)
+    text = write_json(value, ensure_ascii=False)
     return text if len(text) <= 200 else text[:200] + "…"

@@ -17,6 +17,7 @@ from typing import Any
 from .frames import Frame, read_frame, write_frame
 
 MIB = 1024 * 1024
+_OWN = Path(__file__).resolve().parents[1]
 _WATCH_S = 1.0  # how often a waiting process looks whether its parent is still there
 _GRACE_S = 1.0  # how much longer than its limit an orphan may live
 Meta = dict[str, Any]
@@ -48,9 +49,50 @@ def serve(begin: Callable[[], Answer], *, limit: bool = True) -> None:
             write_frame(sink, number, b"")
             _alarm(limit_s + _GRACE_S)
             gc.disable()  # a render makes many values and next to no cycles
-            answer(json.loads(options[1]), body[1], partial(write_frame, sink, number))
+            _answered(answer, json.loads(options[1]), body[1], partial(write_frame, sink, number))
             gc.enable()
             _alarm(0)
+
+
+def _answered(answer: Answer, options: Meta, body: bytes, send: Send) -> None:
+    """All frames of an answer, whatever becomes of it: what the worker itself fails with is an answer too.
+
+    Errors: `MemoryError`, which ends the process, as it can no longer be relied on.
+    """
+    sent = 0
+
+    def counted(data: bytes) -> None:
+        nonlocal sent
+        sent += 1
+        send(data)
+
+    try:
+        answer(options, body, counted)
+    except (MemoryError, OSError):
+        raise
+    except Exception as fault:  # noqa: BLE001  it is named in the answer
+        if not sent:
+            send_text(send, None, {"rewrites": [], "error": fault_of(fault)})
+        send(json.dumps({"note": f"not evaluated: how the text came about; {fault_of(fault)['message']}"}).encode())
+
+
+def fault_of(fault: BaseException) -> Meta:
+    """`{type, message, line, column}` of what is not the template's doing: a request too deep, or our own mistake."""
+    if isinstance(fault, RecursionError):
+        said = "the request is nested too deeply for this engine to be handed on"
+        return {"type": "RecursionError", "message": said, "line": None, "column": None}
+    said = f"a fault of the workbench, not of the template or the request: {type(fault).__name__}: {str(fault)[:500]}"
+    return {"type": "Fault", "message": said + _where(fault), "line": None, "column": None}
+
+
+def _where(fault: BaseException) -> str:
+    """The innermost line of the workbench's own that a fault came through."""
+    here, trace = "", fault.__traceback__
+    while trace is not None:
+        file = Path(trace.tb_frame.f_code.co_filename)
+        here = f" ({file.name} line {trace.tb_lineno})" if _OWN in file.parents else here
+        trace = trace.tb_next
+    return here
 
 
 def send_text(send: Send, text: str | None, meta: Meta) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FUEL = 4_000_000_000  # steps of one render; two seconds here, a real template takes some ten millions
 MEMORY = 192 * 1024 * 1024  # bytes of one render
+STACK = 2 * 1024 * 1024  # bytes, of the eight that a process usually has; wasmtime takes no more than these
 
 
 class Module:
@@ -25,6 +26,7 @@ class Module:
         config = wasmtime.Config()
         config.wasm_exceptions = True
         config.consume_fuel = True
+        config.max_wasm_stack = _stack()
         self._wasmtime = wasmtime
         self._engine = wasmtime.Engine(config)
         self._module = self._compiled(data)
@@ -76,6 +78,16 @@ class Instance:
         self._exports["memory"].write(self._store, data, start)
 
 
+def _stack() -> int:
+    """How much of this process' stack a module may use: at most the half, where the system tells how much there is."""
+    try:
+        import resource
+    except ImportError:
+        return STACK // 4
+    given = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    return STACK if given == resource.RLIM_INFINITY else min(STACK, given // 2)
+
+
 def stopped(error: BaseException) -> tuple[str, str] | None:
     """`(type, message)` of a trap, None for any other error."""
     import wasmtime
@@ -85,7 +97,8 @@ def stopped(error: BaseException) -> tuple[str, str] | None:
     if error.trap_code == wasmtime.TrapCode.OUT_OF_FUEL:
         return "TimeLimit", f"stopped after {FUEL:,} steps, the limit for one render"
     if error.trap_code in (wasmtime.TrapCode.MEMORY_OUT_OF_BOUNDS, wasmtime.TrapCode.STACK_OVERFLOW):
-        return "RecursionError", "the template is nested too deeply, or calls itself: the engine's stack is used up"
+        said = "template or request are nested too deeply, or the template calls itself: the engine's stack is used up"
+        return "RecursionError", said
     if error.trap_code == wasmtime.TrapCode.UNREACHABLE:
         return "Crash", "the engine gave up (it was out of memory, or met a state that it does not expect)"
     return "Crash", str(error.trap_code)

@@ -115,6 +115,8 @@ class Worker:
         instrumented = None
         try:
             variables = tracked_variables(body, special)
+        except RecursionError as error:  # these values take more of the stack than the plain run's
+            return _Run(None, None, error)
         except Exception:  # noqa: BLE001  the plain run says it: no template has run, so there is no place and no event
             return _Run(None, None, None)
         try:

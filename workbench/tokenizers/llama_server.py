@@ -82,12 +82,7 @@ class ServerTokenizer:
             ) from error
 
     def _answer(self, call: str, value: dict[str, Any]) -> dict[str, Any]:
-        try:
-            found, error = post(f"{self._address}/{call}", value, TIMEOUT_S, key=key_of(self._address))
-        except RecursionError as deep:
-            raise CannotRun(
-                f"{self._address}/{call} answers with JSON that is nested too deeply", "accepted is a llama-server"
-            ) from deep
+        found, error = post(f"{self._address}/{call}", value, TIMEOUT_S, key=key_of(self._address))
         if error is not None or not isinstance(found, dict):
             said = clip(one_line(error["message"]), 200) if error else "the answer is no object"
             raise CannotRun(

@@ -38,7 +38,8 @@ def key_of(address: str) -> str | None:
 def llama_server(model: str | Path, *, cancel: Cancel | None = None) -> Iterator[str]:
     """The address of a llama-server with `model` on the loopback; it ends with the block, or with this process.
 
-    It answers only who brings the key that `key_of` tells, which a tokenizer of that address does by itself. Errors: `CannotRun` where it is not installed or does not start, `Cancelled`.
+    It answers only who brings the key that `key_of` tells, which a tokenizer of that address does by itself.
+    Errors: `CannotRun` where it is not installed or does not start, `Cancelled`.
     """
     if find_spec("xllamacpp") is None:
         raise CannotRun("llama-server is not installed", "", "pip install 'gguf-workbench[servers]'")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from workbench.conversation import SAMPLING_FIELDS, Conversation
+from workbench.nesting import indented
 from workbench.values import clip
 from workbench.views.html import code, cut, escape, fold, heading, notes, table
 from workbench.views.palette import MONO
@@ -47,7 +47,7 @@ def _text(text: str) -> str:
 
 
 def _json(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, indent=1)
+    text = indented(value, 1)
     # Line feeds of the layout are not part of the data: they are not marked.
     lines = "\n".join(escape(line) for line in clip(text, LIMIT_CHARACTERS).split("\n"))
     return f'<div style="{MONO};white-space:pre-wrap">{lines}</div>'

@@ -6,13 +6,13 @@ pieces travel as bytes. The page decides how each is shown; nothing here is mark
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from workbench.conversation import Conversation
+from workbench.nesting import indented
 from workbench.parsers import preserved_tokens
 from workbench.stages import ORIGINS, TOKEN_TYPES, Generation, Parsed, Rendered, Scores, Tokens
 from workbench.views.generation import samplers, why
@@ -210,7 +210,7 @@ def _find(value: Parsed, part: str) -> tuple[int, int]:
 
 
 def _dump(value: Any) -> str:
-    return "" if value is None else json.dumps(value, ensure_ascii=False, indent=1)
+    return "" if value is None else indented(value, 1)
 
 
 def _whole(piece: bytes) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -17,6 +16,7 @@ from workbench.engines import ENGINES, resolve_template
 from workbench.engines.template import applied_text
 from workbench.errors import WorkbenchError
 from workbench.gguf.header import read_header
+from workbench.nesting import indented, write_json
 from workbench.setup import Setup
 from workbench.widgets.choices import FORMAT, VARIANT, Choices, named_templates, of_setup
 
@@ -127,8 +127,8 @@ def start(
 
 def request_text(conversation: Conversation) -> str:
     """A request as JSON to edit; escapes only where a lone surrogate could not travel otherwise."""
-    text = json.dumps(conversation.data, ensure_ascii=False, indent=2)
-    return text if text.isprintable() or _encodes(text) else json.dumps(conversation.data, indent=2)
+    text = indented(conversation.data, 2)
+    return text if text.isprintable() or _encodes(text) else write_json(conversation.data, indent=2)
 
 
 def _encodes(text: str) -> bool:
