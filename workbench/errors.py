@@ -103,4 +103,6 @@ class HostDied(WorkbenchError):
 
 def one_line(text: str) -> str:
     """`text` on one line, control characters written as escapes, so that a terminal shows it as it is."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

@@ -5,8 +5,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from workbench.conversation import Conversation
 from workbench.engines import Template, render
 from workbench.engines.limits import LIMIT_S, Sandbox
+from workbench.engines.transformers import sandbox
 from workbench.stages import RenderError
 
 HELLO = Conversation.from_dict({"messages": [{"role": "user", "content": "Hello"}]})
@@ -82,13 +82,14 @@ SLOW = {
 @pytest.mark.parametrize("name", SLOW)
 def test_limits_hold_and_the_next_render_works(name: str) -> None:
     still_works()  # the process is there: starting one is no part of a render
-    began = time.monotonic()
+    before = worked_s(sandbox())
+    ended_before = ended_s()
     error = error_of(SLOW[name])
-    took_s = time.monotonic() - began
+    took_s = max(ended_s() - ended_before, worked_s(sandbox())) - before
     assert error.type in ("TimeLimit", "MemoryLimit", "OverflowError", "ValueError"), error
     if error.type.endswith("Limit"):
         assert "limit for one render" in error.message
-    assert took_s < LIMIT_S + 1.5
+    assert took_s < LIMIT_S + 0.5
     still_works()
 
 
@@ -116,27 +117,23 @@ def test_deep_nesting_never_takes_the_kernel(source: str) -> None:
 def test_a_slow_second_pass_does_not_cost_the_text() -> None:
     """Backwards through 40,000 pieces: milliseconds for the text alone, minutes with origins, whatever the machine."""
     still_works()
-    began = time.monotonic()
     result = render(HELLO, Template("{% set t = (messages[0].content * 40000)[::-1] %}{{ t[:5] }} {{ t | length }}"))
-    assert time.monotonic() - began < LIMIT_S + 1.5
     assert result.text == "olleH 200000"
     assert [span.origin for span in result.spans] == ["unknown"]
     assert "2 s" in result.notes[0]
     still_works()
 
 
-@pytest.fixture
-def unhurried(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A rendering process that may wait for its processor, whoever else has it; what it works is counted instead."""
-    box = Sandbox(limit_s=15 * LIMIT_S)
-    monkeypatch.setattr("workbench.engines.transformers.sandbox", lambda: box)
-    still_works()
-    yield box
-    box.close()
+def ended_s() -> float:
+    """The seconds that all processes which have ended had a processor."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def worked_s(box: Sandbox) -> float:
-    """The seconds that the process has had a processor."""
+    """The seconds that the process has had a processor, 0 where it has ended."""
+    if box.pid is None:
+        return 0.0
     fields = Path(f"/proc/{box.pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
@@ -152,11 +149,9 @@ def worked_s(box: Sandbox) -> float:
         "{% set c = messages[0].content.split('</think>')[-1].lstrip('\\n') %}{{ 'a' ~ c + 'b' }}",
     ],
 )
-def test_five_megabytes_render_with_spans_within_the_limit(unhurried: Sandbox, big: str, source: str) -> None:
+def test_five_megabytes_render_with_spans_within_the_limit(big: str, source: str) -> None:
     conversation = Conversation.from_dict({"messages": [{"role": "user", "content": big}]})
-    before = worked_s(unhurried)
     result = render(conversation, Template(source))
-    assert worked_s(unhurried) - before < LIMIT_S
     assert result.error is None
     assert result.notes == ()
     assert max(result.spans, key=lambda span: span.end - span.start).path == "messages[0].content"

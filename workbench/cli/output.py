@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.errors import one_line
 from workbench.nesting import write_json
-from workbench.values import SCHEMA_VERSION, finite
+from workbench.values import SCHEMA_VERSION, clip, finite
 
 if TYPE_CHECKING:
     from workbench.conversation import Conversation
@@ -18,6 +18,8 @@ DONE, RESULT_IS_ERROR, CANNOT_RUN = 0, 1, 2
 INTERRUPTED = 130  # as shells write "ended by SIGINT"
 PIPE_CLOSED = 141  # as shells write "ended by SIGPIPE"
 INTERVAL_S = 0.1  # between two progress messages
+SHOWN_CHARACTERS, SHOWN_LINES = 16_000, 400  # of a text
+SHOWN_ROWS = 60  # of a list
 
 
 def print_json(facts: dict[str, Any]) -> None:
@@ -38,8 +40,31 @@ def heading(title: str, facts: str = "", elapsed_ms: float | None = None) -> str
 
 
 def block(text: str) -> list[str]:
-    """A text as it stands, each of its lines behind a bar, so that its first and last white space show."""
-    return [f"  │{line}" for line in text.split("\n")]
+    """A text as it stands, each of its lines behind a bar, so that its first and last white space show.
+
+    Of a long one its beginning and its end, with the number of characters between them.
+    """
+    head, tail = _ends(text)
+    if head + tail >= len(text):
+        return [f"  │{line}" for line in text.split("\n")]
+    left = f"  … {len(text) - head - tail:,} characters between, not shown; --json has them all"
+    return [*block(text[:head]), left, *block(text[len(text) - tail :])]
+
+
+def _ends(text: str) -> tuple[int, int]:
+    """How many characters are shown of a text's beginning and of its end: all, where that is not too much."""
+    if len(text) <= SHOWN_CHARACTERS and text.count("\n") <= SHOWN_LINES:
+        return len(text), 0
+    head, tail = text[: SHOWN_CHARACTERS * 3 // 4], text[-SHOWN_CHARACTERS // 4 :]
+    first = "\n".join(head.split("\n")[: SHOWN_LINES * 3 // 4])
+    last = "\n".join(tail.split("\n")[-SHOWN_LINES // 4 :])
+    return len(first), len(last)
+
+
+def some(lines: Sequence[str], what: str) -> list[str]:
+    """The first of many lines, and how many more there are."""
+    more = len(lines) - SHOWN_ROWS
+    return [*lines[:SHOWN_ROWS], *([f"  … {more:,} more {what}; --json has them all"] if more > 0 else [])]
 
 
 def table(rows: list[tuple[Any, ...]], *, indent: str = "  ") -> list[str]:
@@ -65,7 +90,7 @@ def _cell(value: Any) -> str:
 
 def unknown_fields(conversation: Conversation) -> list[str]:
     """A line that names the request's fields that have no meaning here; none where there are none."""
-    names = ", ".join(conversation.unknown_fields)
+    names = clip(", ".join(conversation.unknown_fields), 2_000)
     return [f"Request     fields that are kept but have no effect here: {names}"] if names else []
 
 

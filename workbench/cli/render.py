@@ -6,7 +6,7 @@ The spans in the JSON say for every character where it came from.
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.cli.output import (
     DONE,
@@ -15,11 +15,13 @@ from workbench.cli.output import (
     heading,
     print_json,
     print_lines,
+    some,
     table,
     unknown_fields,
 )
 from workbench.cli.stack import add_request, add_stack, read_request, read_setup
 from workbench.setup import ENGINE_NAMES, Setup
+from workbench.values import clip
 
 if TYPE_CHECKING:
     from workbench.compare.renders import Renders
@@ -113,11 +115,13 @@ def describe(rendered: Rendered, conversation: Conversation, elapsed_ms: float |
     for span in rendered.spans:
         source = span.path or span.origin
         by_source[source] = by_source.get(source, 0) + span.end - span.start
-    lines += table([(source, "characters", count) for source, count in by_source.items()], indent="    ")
+    rows: list[tuple[Any, ...]] = [(clip(source, 200), "characters", count) for source, count in by_source.items()]
+    lines += some(table(rows, indent="    "), "origins")
     goes = reach(conversation, rendered)
-    lines += [f"  not in the prompt: {words}" for words in missing_words(goes)] if goes is not None else []
-    lines += [f"  rewritten before rendering: {rewrite}" for rewrite in rendered.rewrites]
-    return lines + [f"  note: {note}" for note in rendered.notes]
+    missing = missing_words(goes) if goes is not None else []
+    lines += some([f"  not in the prompt: {clip(words, 500)}" for words in missing], "parts that are not in the prompt")
+    lines += some([f"  rewritten before rendering: {rewrite}" for rewrite in rendered.rewrites], "rewrites")
+    return lines + [f"  note: {clip(note, 2_000)}" for note in rendered.notes]
 
 
 def _render(conversation: Conversation, template: Template, setup: Setup, *, every: bool) -> Renders:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from workbench.conversation import Conversation
@@ -12,6 +13,8 @@ from workbench.stages import Rendered, Span, Tokens
 from workbench.values import Value
 
 _MESSAGE = re.compile(r"messages\[(\d+)\]")
+_STEP = re.compile(r"[.\[]")
+_STEPS = 5  # of a path, such as messages[0].tool_calls[1].function, within which a part may lie
 # A field of a message that a template may write, and what it is in words.
 _FIELDS = (
     ("content", "text"),
@@ -87,8 +90,9 @@ def reach(conversation: Conversation, rendered: Rendered, tokens: Tokens | None 
         Share(origin, name, size, count if tokens is not None else None)
         for (origin, name), (size, count) in shares.items()
     )
-    there = {span.path for span in rendered.spans if span.path}
-    missing = tuple(part for part in _parts(conversation) if not _reached(part.path, there))
+    paths = {span.path for span in rendered.spans if span.path}
+    there = _inside_of(paths)
+    missing = tuple(part for part in _parts(conversation) if not _reached(part.path, paths, there))
     return Reach(found, missing, not any(span.origin == "unknown" for span in rendered.spans))
 
 
@@ -145,10 +149,16 @@ def _texts(value: Any, path: str, words: str) -> Iterator[Missing]:
                 yield Missing(f"{path}[{index}]", words if kind == "text" else f"a part of type {kind}")
 
 
-def _reached(path: str, there: set[str]) -> bool:
+def _inside_of(paths: set[str]) -> set[str]:
+    """The paths, and those of everything that they lie within, as far down as `_parts` goes."""
+    found = set(paths)
+    for path in paths:
+        ends = [step.start() for step in islice(_STEP.finditer(path), _STEPS)]
+        found.update(path[:end] for end in ends)
+    return found
+
+
+def _reached(path: str, paths: set[str], there: set[str]) -> bool:
     """Whether some character is from `path`, from within it, or from the whole that it is dumped with."""
-    inside = (path + ".", path + "[")
-    if path in there or any(found.startswith(inside) for found in there):
-        return True
     whole = re.match(r"(messages\[\d+\]\.content)\[\d+\]$", path)  # a list printed as one
-    return bool(whole and whole[1] in there)
+    return path in there or bool(whole and whole[1] in paths)

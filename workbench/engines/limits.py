@@ -1,4 +1,7 @@
-"""A child process kept warm that renders under a time and a memory limit; whatever a template does, it stays there."""
+"""A child process kept warm that renders under a time and a memory limit; whatever a template does, it stays there.
+
+Time is the processor's: a healthy render is not called too slow because other programs have the machine.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,9 @@ from workbench.nesting import read_json
 from workbench.progress import Cancel
 
 from .frames import read_frame, write_frame
+from .serving import patience_s
 
-LIMIT_S = 2.0
+LIMIT_S = 2.0  # of the processor
 LIMIT_MIB = 512
 START_S = 30.0  # how long a child may take to start on a busy machine
 _POLL_S = 0.02  # how often a waiting render looks at its cancel switch
@@ -45,7 +49,7 @@ class Reply(NamedTuple):
 
 
 class Stopped(Exception):
-    """The child's answer did not come: `type` is TimeLimit, MemoryLimit or Crash."""
+    """The child's answer did not come: `kind` is TimeLimit, Hangs, MemoryLimit or Crash."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -149,7 +153,7 @@ class Sandbox:
         return child
 
     def _receive(self, child: _Child, on_text: OnText | None, cancel: Cancel | None) -> Reply:
-        deadline = time.monotonic() + self.limit_s
+        deadline = time.monotonic() + patience_s(self.limit_s)
         began = False
         try:
             began = child.receive(deadline, cancel) == b""
@@ -159,7 +163,8 @@ class Sandbox:
             self._stop()
             if not began and stopped.kind == "Crash":
                 raise _NeverBegan from stopped
-            error = {"type": stopped.kind, "message": self._explained(stopped), "line": None, "column": None}
+            kind = "TimeLimit" if stopped.kind == "Hangs" else stopped.kind
+            error = {"type": kind, "message": self._explained(stopped), "line": None, "column": None}
             return Reply(None, {"rewrites": [], "clock_used": False, "error": error}, {})
         if (plain.get("error") or {}).get("type") == "MemoryLimit":
             self._stop()
@@ -185,6 +190,7 @@ class Sandbox:
     def _explained(self, stopped: Stopped) -> str:
         reasons = {
             "TimeLimit": f"stopped after {self.limit_s:g} s, the limit for one render",
+            "Hangs": f"stopped as it did not end within {patience_s(self.limit_s):g} s, whatever it waited for",
             "MemoryLimit": f"stopped at {self.limit_mib} MiB, the memory limit for one render",
         }
         return reasons.get(stopped.kind, str(stopped))
@@ -251,7 +257,7 @@ class _Child:
                 if cancel is not None and cancel.is_set():
                     raise Cancelled("the render was cancelled") from None
                 if deadline - time.monotonic() <= 0:
-                    raise Stopped("TimeLimit", "no answer in time") from None
+                    raise Stopped("Hangs", "no answer in time") from None
                 continue
             if frame is None:
                 raise self._ended()
@@ -276,8 +282,10 @@ class _Child:
             code = self.process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             return Stopped("Crash", "the rendering process closed its output")
+        if code == -getattr(signal, "SIGPROF", 0):
+            return Stopped("TimeLimit", "ended when its processor time was used up")
         if code == -getattr(signal, "SIGALRM", 0):
-            return Stopped("TimeLimit", "ended by its alarm")
+            return Stopped("Hangs", "ended by its alarm")
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         if b"MemoryError" in self.last_words().encode():
             return Stopped("MemoryLimit", "out of memory")

@@ -18,6 +18,7 @@ from .server_log import DidNotStart, started
 from .serving import MIB, Meta, Send, send_text, serve
 
 _NO_HEADER = "\n"  # no value that a header can have, so that the server leaves the header out
+_WAIT_S = 600.0  # for the server: this process' own limits end before
 _ROOM = 512 * MIB  # by which one request may let this process grow
 
 
@@ -55,7 +56,7 @@ class Answers:
             place = {"line": line, "column": column}
             return None, {"error": error_of("DoesNotStart", f"llama-server does not start: {words}") | place}
         with limited():
-            return apply(running.server.listening_address, body, key=running.key)
+            return apply(running.server.listening_address, body, _WAIT_S, key=running.key)
 
     def seen(self, options: Meta, body: Meta, caps: Any) -> Meta:
         """`seen`, the variables as the server handed them on, and `rewrites`; neither where it does not tell."""

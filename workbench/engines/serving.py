@@ -20,6 +20,8 @@ MIB = 1024 * 1024
 _OWN = Path(__file__).resolve().parents[1]
 _WATCH_S = 1.0  # how often a waiting process looks whether its parent is still there
 _GRACE_S = 1.0  # how much longer than its limit an orphan may live
+_PATIENCE = 30  # how many times the limit a render may take where other programs have the processor
+_COUNTS = hasattr(signal, "setitimer")  # whether the system tells a process when its processor time is used up
 Meta = dict[str, Any]
 Send = Callable[[bytes], None]
 Answer = Callable[[Meta, bytes, Send], None]
@@ -30,12 +32,12 @@ def serve(begin: Callable[[], Answer], *, limit: bool = True) -> None:
 
     `begin` is called once and returns what answers. An empty frame says that it is ready, and one more that
     a request is begun; then the answer sends the facts, the text, and spans and events as a frame each. The
-    process' limits are its arguments: MiB by which it may grow from here on, seconds for one request;
-    `limit` False leaves memory to the worker itself.
+    process' limits are its arguments: MiB by which it may grow from here on, seconds of the processor for one
+    request; `limit` False leaves memory to the worker itself.
     """
     memory_mib, limit_s = int(sys.argv[2]), float(sys.argv[3])
-    if hasattr(signal, "SIGALRM"):
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    for name in ("SIGALRM", "SIGPROF") if _COUNTS else ():
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
     if limit:
         limit_memory(memory_mib)
     sink = sys.stdout.buffer
@@ -47,11 +49,11 @@ def serve(begin: Callable[[], Answer], *, limit: bool = True) -> None:
         while (options := _next(source, parent)) is not None and (body := read_frame(source)) is not None:
             number = options[0]
             write_frame(sink, number, b"")
-            _alarm(limit_s + _GRACE_S)
+            _alarm(limit_s, patience_s(limit_s) + _GRACE_S)
             gc.disable()  # a render makes many values and next to no cycles
             _answered(answer, json.loads(options[1]), body[1], partial(write_frame, sink, number))
             gc.enable()
-            _alarm(0)
+            _alarm(0, 0)
 
 
 def _answered(answer: Answer, options: Meta, body: bytes, send: Send) -> None:
@@ -125,7 +127,19 @@ def _next(source: FileIO, parent: int) -> Frame | None:
     return read_frame(source)
 
 
-def _alarm(seconds: float) -> None:
-    """End this process in `seconds` whatever it does: nobody else may be left to do it. 0: not any more."""
-    if hasattr(signal, "setitimer"):
+def _alarm(worked_s: float, seconds: float) -> None:
+    """End this process when it has had the processor for `worked_s`, or in `seconds` whatever it does. 0: not any more.
+
+    Nobody else may be left to do it.
+    """
+    if _COUNTS:
+        signal.setitimer(signal.ITIMER_PROF, worked_s)
         signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def patience_s(limit_s: float) -> float:
+    """How long to wait for a render that may work for `limit_s`: a busy machine must not end a healthy one.
+
+    Where processor time cannot be limited it is the limit itself.
+    """
+    return _PATIENCE * limit_s if _COUNTS else limit_s

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from workbench.values import clip
 from workbench.views import (
     branches,
     conversation,
@@ -43,7 +44,7 @@ from workbench.views import (
     versus,
     vocabulary,
 )
-from workbench.views.html import escape
+from workbench.views.html import escape, notes
 
 # Class name -> its view. By name, so that showing one value does not load the rooms of the others.
 VIEWS: tuple[tuple[str, Callable[[Any], str]], ...] = (
@@ -117,6 +118,10 @@ CHARTS: tuple[tuple[str, Callable[..., Any]], ...] = (
 )
 
 
+LIMIT_PAGE = 2_000_000  # characters of one value's HTML
+LIMIT_TEXT = 20_000  # characters of a text repr
+
+
 def chart_of(value: Any, *, theme: str) -> Any:
     """`value` as a chart that a notebook draws."""
     return dict(CHARTS)[type(value).__name__](value, theme=theme)
@@ -136,12 +141,19 @@ def html_of(value: Any) -> str:
 
 def _shown(value: Any, name: str, view: Callable[[Any], str]) -> str:
     try:
-        return view(value)
+        page = view(value)
+        return page if len(page) <= LIMIT_PAGE else _too_large(value, name, len(page))
     except Exception as failure:  # whatever the view does, the value must not be lost
         if "PYTEST_CURRENT_TEST" in os.environ:
             raise
         return f"<p><b>The view of {escape(name)} failed:</b> {escape(repr(failure))}</p>{_as_text(value)}"
 
 
+def _too_large(value: Any, name: str, size: int) -> str:
+    """In place of a page that no browser shows in a moment: what it would have been, and the text repr."""
+    whole = f"{name} is too large to be shown: {size / 1e6:,.1f} MB of HTML; shown is its short form, "
+    return notes([whole + "to_dict() and to_frame() have the whole"]) + _as_text(value)
+
+
 def _as_text(value: Any) -> str:
-    return f'<pre style="white-space:pre-wrap">{escape(repr(value))}</pre>'
+    return f'<pre style="white-space:pre-wrap">{escape(clip(repr(value), LIMIT_TEXT))}</pre>'

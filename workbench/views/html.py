@@ -6,11 +6,15 @@ import html
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from workbench.values import clip
 from workbench.views.palette import FAINT, LINE, MONO, NOTE, WRONG, style
 
 # Characters that have no ink, or that move the ink of others, are written out: nobody is fooled by a text.
 HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
 PLAIN_SPACE = " "
+LIMIT_NOTES = 100
+LIMIT_NOTE = 2_000  # characters of one remark
+LIMIT_WRONG = 20_000  # characters of an error
 
 
 def visible(text: str, *, spaces: bool = False) -> str:
@@ -83,15 +87,19 @@ def mark(text: str, colours: tuple[str, str], title: str = "", extra: str = "") 
 
 def notes(items: Iterable[str], label: str = "Note") -> str:
     """Remarks that the user should read, one a line; nothing for none."""
-    return "".join(
-        f'<div style="{style(NOTE)};padding:3px 8px;margin:3px 0"><b>{escape(label)}:</b> {escape(item)}</div>'
-        for item in items
+    every = list(items)
+    shown = "".join(
+        f'<div style="{style(NOTE)};padding:3px 8px;margin:3px 0"><b>{escape(label)}:</b> '
+        f"{escape(clip(item, LIMIT_NOTE))}</div>"
+        for item in every[:LIMIT_NOTES]
     )
+    return shown + cut(min(len(every), LIMIT_NOTES), len(every), "remarks")
 
 
 def wrong(text: str) -> str:
     """An error in words."""
-    return f'<div style="{style(WRONG)};padding:4px 8px;margin:3px 0;white-space:pre-wrap">{escape(text)}</div>'
+    shown = escape(clip(text, LIMIT_WRONG))
+    return f'<div style="{style(WRONG)};padding:4px 8px;margin:3px 0;white-space:pre-wrap">{shown}</div>'
 
 
 def cut(shown: int, total: int, what: str) -> str:
