@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
+_STRETCH = 4096  # characters that are compared at once
 
 
 class Value:
@@ -135,8 +136,10 @@ def clip(text: str, limit: int) -> str:
 
 def shared_start(a: str, b: str) -> int:
     """How many characters two texts begin with together."""
-    shorter = min(len(a), len(b))
-    return next((i for i in range(shorter) if a[i] != b[i]), shorter)
+    at, shorter = 0, min(len(a), len(b))
+    while at < shorter and a[at : at + _STRETCH] == b[at : at + _STRETCH]:
+        at += _STRETCH
+    return next((i for i in range(at, min(at + _STRETCH, shorter)) if a[i] != b[i]), min(at + _STRETCH, shorter))
 
 
 def frozen_array(values: Any, dtype: Any) -> np.ndarray[Any, Any]:

@@ -15,6 +15,7 @@ _PIECE = re.compile(
 )
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 MOST_PAIRS = 100_000_000  # of pieces that are held against each other: a tenth of a second and some 20 MB
+MOST_CHARACTERS = {_LINE: 1 << 25, _PIECE: 1 << 20}  # of two stretches that are taken apart: half a second
 WINDOW = 32  # characters shown on both sides of the first difference
 
 
@@ -67,8 +68,8 @@ def _blocks(a: str, b: str, pieces: re.Pattern[str], inside: Difference) -> Iter
     one, other = a[inside.start_a : inside.end_a], b[inside.start_b : inside.end_b]
     if one == other:
         return
-    parts = pieces.findall(one), pieces.findall(other)
-    if len(parts[0]) * len(parts[1]) > MOST_PAIRS:
+    parts = (pieces.findall(one), pieces.findall(other)) if len(one) + len(other) <= MOST_CHARACTERS[pieces] else None
+    if parts is None or len(parts[0]) * len(parts[1]) > MOST_PAIRS:
         head = shared_start(one, other)
         tail = shared_start(one[head:][::-1], other[head:][::-1])
         yield Difference(inside.start_a + head, inside.end_a - tail, inside.start_b + head, inside.end_b - tail)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from workbench.compare.reach import Reach
-from workbench.views.html import escape, heading, notes, table
+from workbench.views.html import cut, escape, heading, notes, table
 from workbench.views.palette import LINE, ORIGINS, style
 
+LIMIT_SHARES = 200
 UNSURE = "; some characters' origins are unknown, so it may be among those"
 
 
@@ -16,7 +17,7 @@ def view(value: Reach) -> str:
     bar = "".join(
         f'<span title="{escape(f"{share.name}: {share.characters:,} characters")}" '
         f'style="{box};{style(ORIGINS[share.origin])};width:{99 * share.characters / total:.2f}%">&#8203;</span>'
-        for share in value.shares
+        for share in value.shares[:LIMIT_SHARES]
     )
     rows = [
         [
@@ -25,10 +26,11 @@ def view(value: Reach) -> str:
             escape("" if share.tokens is None else f"{share.tokens:,}"),
             escape(f"{100 * share.characters / total:.1f} %"),
         ]
-        for share in value.shares
+        for share in value.shares[:LIMIT_SHARES]
     ]
     parts = [heading("Where the prompt goes"), f'<div style="white-space:nowrap;margin:4px 0">{bar}</div>']
     parts.append(table(("origin", "characters", "tokens", "share"), rows))
+    parts.append(cut(len(rows), len(value.shares), "origins"))
     return "".join(parts) + notes(missing_words(value), "Not in the prompt")
 
 
