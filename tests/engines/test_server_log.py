@@ -92,7 +92,7 @@ PORT = """
 import sys, xllamacpp
 from workbench.engines.llama_server_worker import parameters
 from workbench.engines.server_log import DidNotStart, started
-found = parameters("", sys.argv[1])
+found = parameters("", sys.argv[1], "a key")
 found.port, found.reuse_port = int(sys.argv[2]), False
 try:
     started(lambda: xllamacpp.Server(found))
