@@ -75,6 +75,11 @@ def a_missing_file_of_a_package(planted):
     (planted.front / "anywidget/widget.py").unlink()
 
 
+@plants("records", "package metadata", "fail", "markupsafe", "pip install --force-reinstall --no-deps markupsafe")
+def metadata_that_cannot_be_read(planted):
+    (planted.package("markupsafe") / "METADATA").write_bytes(b"\xff\xfe")
+
+
 @plants("models", "demo model", "fail", "is expected", "-m workbench.demo_model")
 def a_wrong_demo_model(planted):
     (planted.own_cache() / "models").mkdir()

@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from workbench.doctor.check import Check, failed, listed, passed, unknown, warned
+from workbench.doctor.check import Check, failed, home, listed, passed, python, quoted, unknown, warned
 from workbench.doctor.effects import PACKAGES
 from workbench.doctor.installed import Package, Recorded, reinstall
 from workbench.doctor.look import Look
 from workbench.errors import Cancelled
 
-NAME = "package files"
+METADATA, NAME = "package metadata", "package files"
 CHUNK = 1 << 20  # bytes
 HASHERS = 2
 
@@ -31,6 +31,7 @@ class Trouble(NamedTuple):
 
 def check(look: Look) -> Iterator[Check]:
     """Packages of `effects.PACKAGES` by the hash of each file, the others by whether each is there in its size."""
+    yield _metadata(look)
     found = [package for package in look.by_name.values() if package.record is not None]
     silent = [package.name for package in look.by_name.values() if package.record is None]
     by_hash = [package for package in found if package.name in PACKAGES]
@@ -38,7 +39,7 @@ def check(look: Look) -> Iterator[Check]:
     for package, (some, fingerprint) in zip(by_hash, _hashed(by_hash, look), strict=True):
         troubles += some
         look.fingerprints[package.name] = fingerprint
-    names = listed(package.name for package in by_hash)
+    names = listed(sorted(package.name for package in by_hash))
     how = f"{len(found)} packages; by hash: {names}; the others by the size of each file"
     if troubles:
         yield _told(troubles, look)
@@ -46,6 +47,18 @@ def check(look: Look) -> Iterator[Check]:
         yield unknown(NAME, "no package here has a RECORD of its files")
     else:
         yield passed(NAME, how + (f"; without a RECORD: {listed(silent)}" if silent else ""))
+
+
+def _metadata(look: Look) -> Check:
+    """Whether every package can say what it is: pip itself passes over one that cannot."""
+    damaged = look.installed.damaged
+    if not damaged:
+        return passed(METADATA, f"{len(look.packages)} packages say what they are")
+    names = [quoted(path.name.removesuffix(".dist-info").rpartition("-")[0]) for path in damaged if "-" in path.name]
+    words = f"{listed(home(path) for path in damaged)} cannot be read"
+    fix = f"rm -r {' '.join(quoted(path) for path in damaged)}"
+    again = f" && {python()} -m pip install --force-reinstall --no-deps {' '.join(names)}" if names else ""
+    return failed(METADATA, words, fix + again)
 
 
 def _hashed(packages: list[Package], look: Look) -> list[tuple[list[Trouble], str]]:
