@@ -93,15 +93,19 @@ def compare_presets(
         return Answers(sides[0], sides[1], answers[0], answers[1])
 
 
-def request_settings(given: Request, setup: Setup | str | Path, preset: Preset | str) -> Effective:
+def request_settings(
+    given: Request, setup: Setup | str | Path, preset: Preset | str, *, server: Mapping[str, Any] | None = None
+) -> Effective:
     """What a request gets from a preset's program with this setup's model: `effective` with the model file's own keys.
+
+    `server` are the settings that the program was started with, below the request's and above its defaults.
 
     Errors: `BadRequest`, `BadFile`.
     """
     setup = setup if isinstance(setup, Setup) else Setup(model=str(setup))
     keys: dict[str, Any] = read_header(setup.model).metadata.value() if setup.model else {}
     keys = {key: value for key, value in (keys | setup.metadata.value()).items() if value is not None}
-    return effective(Conversation.of(given), preset, setup, model_keys=keys)
+    return effective(Conversation.of(given), preset, setup, model_keys=keys, server=server)
 
 
 def redraw(

@@ -452,6 +452,16 @@ def _section(kind: type, name: str, data: Any, where: str, named: Mapping[str, s
     return kind(**{key: _checked(named[key], key, value, hints[key], where) for key, value in data.items()})
 
 
+def checked(
+    section: str, values: Mapping[str, Any], where: str, named: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Values of a section's keys as a setup takes them; `named` are a user's own words for the keys.
+
+    Errors: `BadRequest` for an unknown key or a value out of range.
+    """
+    return _explicit(_section(SECTIONS[section], section, values, where, named))
+
+
 def _checked(dotted: str, key: str, value: Any, hint: Any, where: str) -> Any:
     if value is None:
         return None
