@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -210,4 +211,4 @@ def _comparable(found: Effective, setup: Setup) -> Effective:
         for s in found
     ]
     note = "the program's own seed and an endless answer are replaced by the setup's: the settings alone differ"
-    return Effective(found.preset, FrozenJSON(rows), found.stop, (*found.notes, note))
+    return replace(found, settings=FrozenJSON(rows), notes=(*found.notes, note))
