@@ -125,7 +125,10 @@ def asked_for(by_name: dict[str, Package], extras: tuple[str, ...] = EXTRAS) -> 
 
 def reinstall(*found: Package) -> str:
     """The command that installs these packages again as they were installed."""
-    words = [quoted(package.local or f"{package.name}=={package.version}") for package in found]
+    words = [
+        ("--editable " if package.editable else "") + quoted(package.local or f"{package.name}=={package.version}")
+        for package in found
+    ]
     return f"{python()} -m pip install --force-reinstall --no-deps {' '.join(words)}"
 
 

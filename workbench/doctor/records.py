@@ -7,7 +7,7 @@ import hashlib
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from workbench.doctor.check import Check, failed, home, listed, passed, python, quoted, unknown, warned
@@ -26,7 +26,13 @@ class Trouble(NamedTuple):
 
     package: Package
     path: str
-    how: str  # "changed", "missing", "of another size"
+    how: str  # "changed", "missing", "of 7 bytes instead of 9"
+
+    @property
+    def is_command(self) -> bool:
+        """Whether it is a command beside Python, which the workbench itself never runs."""
+        path = PurePosixPath(self.path)
+        return path.parts[:1] == ("..",) and path.parent.name in ("bin", "Scripts")
 
 
 def check(look: Look) -> Iterator[Check]:
@@ -81,7 +87,7 @@ def _told(troubles: list[Trouble], look: Look) -> Check:
         for name, some in by_name.items()
     ]
     fix = reinstall(*(some[0].package for some in by_name.values()))
-    serious = set(by_name) & (set(look.needed) | set(PACKAGES))
+    serious = [one for one in troubles if not one.is_command and one.package.name in (*look.needed, *PACKAGES)]
     return (failed if serious else warned)(NAME, "; ".join(words), fix)
 
 
