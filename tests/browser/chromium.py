@@ -58,6 +58,7 @@ def local_page(browser: Browser, **options: Any) -> Iterator[Page]:
     finally:
         context.close()
     assert not outside, f"the page asked for something outside this machine: {outside}"
+    assert not alerts, f"the page ran a script that it was only to show: {alerts}"
     assert not alerts, f"something in the page ran: {alerts}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -12,6 +13,8 @@ from workbench.views.palette import FAINT, LINE, MONO, NOTE, WRONG, style
 # Characters that have no ink, or that move the ink of others, are written out: nobody is fooled by a text.
 HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
 PLAIN_SPACE = " "
+SHOWN_BYTES = 120  # of one token; a longer one is cut with a count
+SHOWN_HEX = 24
 LIMIT_NOTES = 100
 LIMIT_NOTE = 2_000  # characters of one remark
 LIMIT_WRONG = 20_000  # characters of an error
@@ -44,6 +47,25 @@ def _seen(character: str, spaces: bool) -> str:
 def visible_bytes(piece: bytes, *, spaces: bool = True) -> str:
     r"""A token's bytes as visible text; a byte that is no valid UTF-8 as \xNN, no bytes at all as ∅."""
     return visible(piece.decode("utf-8", "backslashreplace"), spaces=spaces) or "∅"
+
+
+def clipped(piece: bytes) -> str:
+    """A piece as visible text; a very long one cut at a whole character, with a count of the bytes left out."""
+    if len(piece) <= SHOWN_BYTES:
+        return _one_break(visible_bytes(piece))
+    end = next((k for k in range(SHOWN_BYTES, SHOWN_BYTES - 4, -1) if piece[k] & 0xC0 != 0x80), SHOWN_BYTES)
+    return f"{_one_break(visible_bytes(piece[:end]))}… +{len(piece) - end:,} bytes"
+
+
+def _one_break(text: str) -> str:
+    """Line feeds in a row end one line only: a token of three hundred takes no page."""
+    return re.sub(r"(?:↵\n)+", lambda run: "↵" * (len(run[0]) // 2) + "\n", text)
+
+
+def hexed(piece: bytes) -> str:
+    """A token's bytes in hex, the first of many and how many they are; `none` for no bytes."""
+    more = f" … {len(piece):,} bytes" if len(piece) > SHOWN_HEX else ""
+    return (piece[:SHOWN_HEX].hex(" ") or "none") + more
 
 
 def escape(text: object) -> str:

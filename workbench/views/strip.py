@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import math
-import re
 
 import numpy as np
 
@@ -14,12 +13,10 @@ from workbench.compare.token_search import find
 from workbench.errors import WorkbenchError
 from workbench.views.candidates import percent
 from workbench.views.colouring import NO_STEP, SPEAKERS, Colouring, colouring, colours
-from workbench.views.html import escape, heading, mark, notes, visible_bytes
+from workbench.views.html import clipped, escape, heading, hexed, mark, notes
 from workbench.views.palette import FAINT, MONO, TYPES, Pair, style
 from workbench.views.tokens import BORDER, LIMIT_TOKENS
 
-SHOWN_BYTES = 120  # of one token; a longer one is cut with a count
-SHOWN_HEX = 24
 SHOWN_PLACES = 20
 SHOWN_OTHERS = 8
 FACE = "padding:1px 2px;margin-right:2px;border-radius:3px;unicode-bidi:isolate"
@@ -60,8 +57,7 @@ def words(facts: TokenFacts, i: int) -> str:
     """All that is known of token i, in one line."""
     value, piece = facts.tokens, facts.tokens.pieces[i]
     kind = f"{value.types[i]}, looks like a control token" if facts.control_like[i] else value.types[i]
-    shown = piece[:SHOWN_HEX].hex(" ") + (f" … {len(piece):,} bytes" if len(piece) > SHOWN_HEX else "")
-    parts = [f"#{i}", f"id {int(value.ids[i])}", kind, f"bytes {shown or 'none'}"]
+    parts = [f"#{i}", f"id {int(value.ids[i])}", kind, f"bytes {hexed(piece)}"]
     if facts.rank[i]:
         parts.append(f"probability {percent(math.exp(facts.logprob[i]))}, rank {int(facts.rank[i]):,}")
         parts.append(f"entropy {float(facts.entropy[i]):.2f} nats")
@@ -138,16 +134,3 @@ def _box(facts: TokenFacts, i: int, pair: Pair, *, selected: bool) -> str:
     face = ";".join(part for part in (style(pair), FACE, kind, SELECTED if selected else "") if part)
     broken = "\n" if text != shown else ""
     return f'<code title="{escape(words(facts, i))}" style="{face}">{html.escape(text)}</code>{broken}'
-
-
-def clipped(piece: bytes) -> str:
-    """A piece as visible text; a very long one cut at a whole character, with a count of the bytes left out."""
-    if len(piece) <= SHOWN_BYTES:
-        return _one_break(visible_bytes(piece))
-    end = next((k for k in range(SHOWN_BYTES, SHOWN_BYTES - 4, -1) if piece[k] & 0xC0 != 0x80), SHOWN_BYTES)
-    return f"{_one_break(visible_bytes(piece[:end]))}… +{len(piece) - end:,} bytes"
-
-
-def _one_break(text: str) -> str:
-    """Line feeds in a row end one line only: a token of three hundred takes no page."""
-    return re.sub(r"(?:↵\n)+", lambda run: "↵" * (len(run[0]) // 2) + "\n", text)

@@ -6,7 +6,7 @@ import html
 from collections.abc import Callable
 
 from workbench.stages import Tokens
-from workbench.views.html import code, cut, escape, fold, heading, notes, table, visible_bytes
+from workbench.views.html import clipped, code, cut, escape, fold, heading, hexed, notes, table
 from workbench.views.palette import FAINT, MONO, TYPES, Pair, style
 
 LIMIT_TOKENS = 1_500
@@ -37,7 +37,7 @@ def strip(value: Tokens, look: Callable[[int], tuple[Pair, str]]) -> str:
 def piece(token: bytes, kind: str, colours: Pair, title: str) -> str:
     """One token as a box; a line feed ends the line behind it, as in the text."""
     face = f"{style(colours)};padding:1px 2px;margin-right:2px;border-radius:3px;{TYPES.get(kind, '')}"
-    body = html.escape(visible_bytes(token))
+    body = html.escape(clipped(token))
     broken = "\n" if body.endswith("\n") else ""
     return f'<code title="{escape(title)}" style="{face}">{body.rstrip(chr(10))}</code>{broken}'
 
@@ -55,7 +55,7 @@ def kinds(value: Tokens) -> str:
 
 def title(value: Tokens, i: int) -> str:
     """What one token is, in words: place, id, type, bytes."""
-    return f"#{i} · id {int(value.ids[i])} · {value.types[i]} · bytes {value.pieces[i].hex(' ') or 'none'}"
+    return f"#{i} · id {int(value.ids[i])} · {value.types[i]} · bytes {hexed(value.pieces[i])}"
 
 
 def _plain(value: Tokens) -> Callable[[int], tuple[Pair, str]]:
@@ -68,8 +68,8 @@ def _table(value: Tokens) -> str:
         [
             escape(i),
             escape(int(value.ids[i])),
-            code(visible_bytes(value.pieces[i])),
-            code(value.pieces[i].hex(" ")),
+            code(clipped(value.pieces[i])),
+            code(hexed(value.pieces[i]) if value.pieces[i] else ""),
             escape(value.types[i]),
             escape(f"{value.spans[i, 0]}–{value.spans[i, 1]}" if value.spans[i, 0] >= 0 else "not in the text"),
             escape(by.get(i, "")),

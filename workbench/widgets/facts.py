@@ -10,7 +10,7 @@ from workbench.errors import WorkbenchError
 from workbench.setup import SAMPLING_DEFAULTS, Setup
 from workbench.trace import STAGES, Trace
 from workbench.widgets.choices import PLAIN, SAMPLING_NAMES, Choices
-from workbench.widgets.payload import clean
+from workbench.widgets.payload import clean, cleaned
 from workbench.widgets.sources import Sources, template_text
 
 LOG_LINES = 6
@@ -29,7 +29,7 @@ def controls(choices: Choices, sources: Sources, errors: dict[str, str], place: 
     values["template_text"] = template_text(choices)
     texts = {name: clean(value) if isinstance(value, str) else value for name, value in values.items()}
     return {
-        "options": sources.options(choices),
+        "options": cleaned(sources.options(choices)),
         "values": texts,
         "placeholders": unset(choices),
         "errors": {name: clean(text) for name, text in errors.items()},

@@ -15,11 +15,13 @@ from workbench.conversation import Conversation
 from workbench.nesting import indented
 from workbench.parsers import preserved_tokens
 from workbench.stages import ORIGINS, TOKEN_TYPES, Generation, Parsed, Rendered, Scores, Tokens
+from workbench.values import clip, finite
 from workbench.views.generation import samplers, why
 from workbench.views.html import visible
 from workbench.views.parsed import arguments
 from workbench.views.rendered import error_words
 
+_TITLE = 200  # characters of a role or a field's name that are shown
 # dtype on the wire -> its name there
 WIRE = {"i32": "<i4", "u32": "<u4", "f32": "<f4", "u8": "u1"}
 
@@ -55,7 +57,7 @@ def rendered(value: Rendered) -> Payload:
         rows[i] = (s.start, s.end, ORIGINS.index(s.origin), path, s.line or -1, s.column or -1, s.verbatim, offset)
     present = {span.origin for span in value.spans}
     facts = {
-        "engine": f"{value.engine} {value.version}",
+        "engine": clean(f"{value.engine} {value.version}"),
         "error": clean(error_words(value)),
         "rewrites": [clean(item) for item in value.rewrites],
         "notes": [clean(item) for item in value.notes],
@@ -156,6 +158,15 @@ def clean(text: str) -> str:
     return "".join(visible(c) if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)
 
 
+def cleaned(facts: Any) -> Any:
+    """Facts in which every text is clean; lists and tuples become lists. They are not deep."""
+    if isinstance(facts, str):
+        return clean(facts)
+    if isinstance(facts, dict):
+        return {cleaned(name): cleaned(value) for name, value in facts.items()}
+    return [cleaned(item) for item in facts] if isinstance(facts, list | tuple) else facts
+
+
 class _Texts:
     """Many texts in one; each is known by its [start, end)."""
 
@@ -180,7 +191,7 @@ def _message(index: int, message: dict[str, Any], text: _Texts) -> dict[str, Any
         if name != "role" or not isinstance(item, str):
             fields += _fields(f"{path}.{name}", "" if name == "content" else name, item, text)
     title = role if isinstance(role, str) else "no role"
-    return {"kind": "message", "path": path, "title": clean(title), "fields": fields}
+    return {"kind": "message", "path": path, "title": clean(clip(title, _TITLE)), "fields": fields}
 
 
 def _fields(path: str, label: str, item: Any, text: _Texts) -> list[dict[str, Any]]:
@@ -196,12 +207,13 @@ def _fields(path: str, label: str, item: Any, text: _Texts) -> list[dict[str, An
 
 def _field(path: str, label: str, content: str, text: _Texts) -> dict[str, Any]:
     start, end = text.add(content)
-    return {"path": clean(path), "label": clean(label), "start": start, "end": end, "absent": ""}
+    return {"path": clean(path), "label": clean(clip(label, _TITLE)), "start": start, "end": end, "absent": ""}
 
 
 def _part(kind: str, label: str, content: str, span: tuple[int, int], text: _Texts) -> dict[str, Any]:
     start, end = text.add(content)
-    return {"kind": kind, "label": clean(label), "start": start, "end": end, "span": [int(span[0]), int(span[1])]}
+    where = [int(span[0]), int(span[1])]
+    return {"kind": kind, "label": clean(clip(label, _TITLE)), "start": start, "end": end, "span": where}
 
 
 def _find(value: Parsed, part: str) -> tuple[int, int]:
@@ -236,7 +248,7 @@ def _pieces(ids: Any, pieces: Sequence[bytes], types: Iterable[str]) -> dict[str
 def _payload(facts: dict[str, Any], **arrays: tuple[str, Any]) -> Payload:
     names = [(name, kind) for name, (kind, _) in arrays.items()]
     buffers = [np.ascontiguousarray(array, WIRE[kind]).tobytes() for kind, array in arrays.values()]
-    return Payload(facts, names, buffers)
+    return Payload(finite(facts), names, buffers)
 
 
 PAYLOADS: dict[str, Callable[[Any], Payload]] = {

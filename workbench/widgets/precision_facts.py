@@ -16,7 +16,7 @@ from workbench.views.layers import figure
 from workbench.views.variant_strips import DIVERGENCE, expected, step_of
 from workbench.views.variants import lies
 from workbench.widgets import payload
-from workbench.widgets.payload import WIRE, Payload, clean
+from workbench.widgets.payload import WIRE, Payload, clean, cleaned
 from workbench.widgets.precisions import FILE, FLASH, TYPES, Precisions, as_dict
 from workbench.widgets.sources import Sources
 
@@ -27,8 +27,8 @@ MOST_CANDIDATES = 6
 def controls(choices: Precisions, sources: Sources) -> dict[str, Any]:
     """Values, the columns' names, and the lists to choose from."""
     files = [(FILE + path, path.rpartition("/")[2]) for path in sources.models if path != choices.model]
-    return {
-        "values": as_dict(choices) | {"request_text": clean(choices.request_text)},
+    told = {
+        "values": as_dict(choices),
         "names": list(choices.names),
         "options": {
             "model": [(path, path.rpartition("/")[2]) for path in sources.models],
@@ -38,6 +38,8 @@ def controls(choices: Precisions, sources: Sources) -> dict[str, Any]:
             "flash": [(name, name) for name in FLASH],
         },
     }
+    found: dict[str, Any] = cleaned(told)
+    return found
 
 
 def rows(found: Variants | None, choices: Precisions, errors: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from workbench.gguf.header import read_header
 from workbench.nesting import indented, write_json
 from workbench.setup import Setup
 from workbench.widgets.choices import FORMAT, VARIANT, Choices, named_templates, of_setup
+from workbench.widgets.payload import clean
 
 BY_NAME = ("transformers", "llama.cpp", "llama-server")  # engines that take a template called tool_use for tools
 FIRST_REQUEST = "hello"
@@ -57,7 +58,7 @@ class Sources:
 
     def applied(self, choices: Choices, changes: Mapping[str, Any]) -> Choices:
         """`choices` with what the user did. What is typed in an editor counts from then on; nothing typed is lost."""
-        after = choices.changed(changes)
+        after = choices.changed(self._as_named(changes))
         if "request_text" in changes:
             if choices.request:  # what was typed before is another request
                 self._keep(self.requests, "your own, before, {}", self.typed, after.request_text)
@@ -76,6 +77,11 @@ class Sources:
         elif after.template == "text" and not after.template_text:
             after = replace(after, template_text=template_text(choices))
         return replace(after, model="") if "model_path" in changes else after
+
+    def _as_named(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """Changes with names as they are: the page has them without what JSON cannot carry."""
+        real = {clean(name): name for name in (*self.models, *self.requests)}
+        return {k: real.get(v, v) if k in ("model", "request") else v for k, v in changes.items()}
 
     def _typed_before(self) -> list[tuple[str, str]]:
         return [(name, f"edited here before, {name.removeprefix(BEFORE)}") for name in self.before]

@@ -11,8 +11,7 @@ from workbench.gguf.token_types import NUMBERS
 from workbench.tokenizers.pre_tokenizers import PRE_TOKENIZERS
 from workbench.tokenizers.switches import Switch, Switches
 from workbench.views import html_of
-from workbench.views.html import fold
-from workbench.views.strip import clipped
+from workbench.views.html import clipped, fold
 from workbench.views.switches import copy_words, shown_value
 from workbench.views.tokens_alignment import verdict
 from workbench.widgets.payload import clean

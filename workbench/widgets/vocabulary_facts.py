@@ -7,7 +7,7 @@ from typing import Any
 from workbench.compare.vocabulary_search import Lookup
 from workbench.tokenizers.entry import VocabularyEntry
 from workbench.tokenizers.vocabulary import Vocabulary
-from workbench.views.strip import clipped
+from workbench.views.html import clipped
 from workbench.views.vocabulary import alike_words, facts, remarks, roles
 from workbench.widgets.payload import clean
 

@@ -15,7 +15,7 @@ class Stepper {
     this.source = points(model.get("source"));
     this.text = points(model.get("text"));
     this.line = null;
-    this.before = {};
+    this.before = new Map(); // by the variable's name, which may be __proto__
     this.root = h("div", { class: "wb wb-stepper", tabindex: 0, "data-lm-suppress-shortcuts": "true", "aria-label": "template, step by step" },
       this.head(),
       h("div", { class: "wb-step-row" }, this.boxed("Template", this.code()), this.boxed("Text so far", this.written())),
@@ -159,10 +159,10 @@ class Stepper {
   }
 
   showScope(at) {
-    const now = {};
-    for (const [name, value, start, end] of this.variables) if (start <= at && at < end) now[name] = value;
-    const rows = Object.entries(now).map(([name, value]) =>
-      h("div", { class: `wb-var${this.before[name] !== undefined && this.before[name] !== value ? " wb-var-new" : ""}` },
+    const now = new Map();
+    for (const [name, value, start, end] of this.variables) if (start <= at && at < end) now.set(name, value);
+    const rows = [...now].map(([name, value]) =>
+      h("div", { class: `wb-var${this.before.has(name) && this.before.get(name) !== value ? " wb-var-new" : ""}` },
         h("span", { class: "wb-var-name", text: visibleText(name) }), h("span", { class: "wb-var-value", text: visibleText(value) })));
     this.before = now;
     this.scoped.replaceChildren(...(rows.length ? rows : [h("div", { class: "wb-quiet", text: "none" })]));

@@ -1,5 +1,7 @@
 // A strip of tokens: one box a token, arrows move along it, a click selects.
 
+const SHOWN_PIECE = 1000; // bytes of one token; a longer one is cut with a count
+
 class Strip {
   // `pick(i)` is called for the token that the user chose.
   constructor(label, pick) {
@@ -42,7 +44,7 @@ class Strip {
     const fragment = document.createDocumentFragment();
     for (let i = chunk.start; i < chunk.end; i++) {
       const { kind, words } = this.look(i);
-      const piece = visibleBytes(this.data.pieces, this.data.offsets[i], this.data.offsets[i + 1]);
+      const piece = clippedBytes(this.data.pieces, this.data.offsets[i], this.data.offsets[i + 1], SHOWN_PIECE);
       const text = piece.replace(/\n+$/, "");
       const on = this.chosen.has(i);
       const box = h("span", { class: `wb-t ${kind}${on ? " wb-on" : ""}${i === this.at ? " wb-at" : ""}`, role: "option", "aria-selected": String(on), title: words, text });

@@ -56,6 +56,14 @@ function visibleBytes(bytes, start = 0, end = bytes.length, spaces = true) {
   return out || "∅";
 }
 
+// The same of at most `most` bytes, cut at a whole character, with the number of those that are left out.
+function clippedBytes(bytes, start, end, most) {
+  if (end - start <= most) return visibleBytes(bytes, start, end);
+  let cut = start + most;
+  for (let k = 0; k < 3 && (bytes[cut] & 0xc0) === 0x80; k++) cut--;
+  return `${visibleBytes(bytes, start, cut)}… +${count(end - cut)} bytes`;
+}
+
 const bytesWords = (bytes, start, end) =>
   start === end ? "none" : Array.from(bytes.subarray(start, Math.min(end, start + 24)), (b) => hex(b, 2)).join(" ") + (end - start > 24 ? " …" : "");
 

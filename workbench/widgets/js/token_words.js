@@ -5,11 +5,7 @@ const SHOWN_BYTES = 120; // of one piece; a longer one is cut with a count
 
 // A piece as text that can be seen, cut at a whole character; line feeds in a row end one line only.
 function pieceText({ pieces, offsets }, i) {
-  const [start, end] = [offsets[i], offsets[i + 1]];
-  if (end - start <= SHOWN_BYTES) return oneBreak(visibleBytes(pieces, start, end));
-  let cut = start + SHOWN_BYTES;
-  for (let k = 0; k < 3 && (pieces[cut] & 0xc0) === 0x80; k++) cut--;
-  return `${oneBreak(visibleBytes(pieces, start, cut))}… +${count(end - cut)} bytes`;
+  return oneBreak(clippedBytes(pieces, offsets[i], offsets[i + 1], SHOWN_BYTES));
 }
 
 const oneBreak = (text) => text.replace(/(?:↵\n)+/g, (run) => `${"↵".repeat(run.length / 2)}\n`);
