@@ -13,6 +13,7 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -21,13 +22,15 @@ import llama_wheel
 from llama_wheel import SetupError
 
 from workbench.data import DEMO_MODEL, cache_dir
+from workbench.runtime import records
 
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
 STAMPS = VENV / "setup-stamps.json"
 CONSTRAINTS = ROOT / "constraints.txt"
 EXTRAS = "lab,engines,servers,hf,test,dev"
-UNFINISHED = "installed, not checked yet"  # an interrupted run goes on from there
+PROOFS = "proofs"  # where `workbench.proof` keeps what it found
+UNFINISHED = "installed, not proven yet"  # an interrupted run goes on from there
 
 
 def main() -> int:
@@ -35,10 +38,9 @@ def main() -> int:
     try:
         make_venv()
         stamps = read_stamps()
-        wheel = install_llama(stamps)
+        install_llama(stamps)
         install_packages(stamps)
-        if wheel is not None:
-            check_llama(wheel, stamps)
+        prove_llama(stamps)
         quiet_lab()
         build_ollama()
         fetch_model()
@@ -68,41 +70,106 @@ def make_venv() -> None:
         )
 
 
-def install_llama(stamps: dict[str, str]) -> Path | None:
-    """llama-cpp-python, built as `llama_wheel` says; None where the one that is installed stays.
+def install_llama(stamps: dict[str, str]) -> None:
+    """llama-cpp-python, built as `llama_wheel` says, where none is installed that may stay.
 
     One that the user installed by hand stays, and so does one built with flags that this shell no longer has.
     """
     version = pinned("llama-cpp-python")
     installed, built = version_in_venv("llama-cpp-python"), stamps.get("llama")
     if installed and built is None:
-        return None  # the user's own
+        return  # the user's own
     asked = os.environ.get("CMAKE_ARGS") or os.environ.get(llama_wheel.OWN_WHEEL)
-    as_asked = built == build_key(version) if asked else built != UNFINISHED
+    as_asked = built == asked_for(version) if asked else built not in (None, UNFINISHED)
     if installed and as_asked and stamps.get("pinned") == version:
-        return None
-    wheel = llama_wheel.find_or_build(version, PYTHON, cache_dir(), say)
+        return
+    wheel = llama_wheel.own_wheel()
+    if wheel is None:
+        wheel, flavour = build_first(version)
+        stamps["flavour"] = flavour.name
+    install_wheel(wheel, stamps)
+
+
+def build_first(version: str) -> tuple[Path, llama_wheel.Flavour]:
+    """The best wheel that has not failed here, and which it is. Errors: `SetupError`."""
+    for flavour in llama_wheel.flavours():
+        if not flavour.native:
+            try:
+                return llama_wheel.find_or_build(version, PYTHON, cache_dir(), flavour, say), flavour
+            except SetupError as error:
+                say(f"note: no portable llama.cpp can be built here: {str(error).splitlines()[0]}")
+    natives = llama_wheel.native_flavours()
+    flavour = next((each for each in natives if not note_of(version, each).is_file()), natives[-1])
+    return llama_wheel.find_or_build(version, PYTHON, cache_dir(), flavour, say), flavour
+
+
+def install_wheel(wheel: Path, stamps: dict[str, str]) -> None:
+    """Put it into `.venv`; it counts once it is proven."""
     remember(stamps, llama=UNFINISHED)
     pip("install", "--quiet", "--no-deps", "--force-reinstall", str(wheel))
-    return wheel
 
 
-def build_key(version: str) -> str:
+def asked_for(version: str) -> str:
     """What the user asks for, as one text."""
-    return os.environ.get(llama_wheel.OWN_WHEEL) or llama_wheel.key(version, PYTHON)
+    return os.environ.get(llama_wheel.OWN_WHEEL) or llama_wheel.key(version, PYTHON, llama_wheel.flavours()[0])
 
 
-def check_llama(wheel: Path, stamps: dict[str, str]) -> None:
-    """The fresh library loads in a process of its own; without RPC that is said."""
-    probe = "import llama_cpp; print(int(llama_cpp.llama_supports_rpc()))"
-    done = subprocess.run([str(PYTHON), "-c", probe], check=False, capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise SetupError(f"{wheel.name} does not load here: {last}; remove {wheel.parent} and run make setup again")
-    if done.stdout.strip() != "1":
-        say("note: this llama.cpp is built without RPC; everything but remote devices works")
+def note_of(version: str, flavour: llama_wheel.Flavour) -> Path:
+    """Where it stands that this flavour failed on this machine."""
+    return llama_wheel.failed_here(cache_dir() / "wheels" / llama_wheel.key(version, PYTHON, flavour))
+
+
+def prove_llama(stamps: dict[str, str]) -> None:
+    """Prove the installed llama.cpp once on this machine; a build of ours that fails is made again with less.
+
+    Errors: `SetupError` where nothing that can be had works.
+    """
+    finished = stamps.get("llama") != UNFINISHED
+    if finished and records.read(PROOFS, llama_folder()) is not None:
+        return
+    say("proving the build of llama.cpp on this machine")
     version = pinned("llama-cpp-python")
-    remember(stamps, llama=build_key(version), pinned=version)
+    natives = llama_wheel.native_flavours() if stamps.get("llama") and llama_wheel.own_wheel() is None else []
+    at = next((i for i, flavour in enumerate(natives) if flavour.name == stamps.get("flavour")), len(natives))
+    outcome = proof(strict=bool(natives[at + 1 :]))
+    for failed, flavour in zip(natives[at:], natives[at + 1 :], strict=False):
+        if outcome.usable:
+            break
+        note_of(version, failed).write_text(outcome.sentence + "\n")
+        say(f"{outcome.sentence}; building again, {flavour.name}")
+        install_wheel(llama_wheel.find_or_build(version, PYTHON, cache_dir(), flavour, say), stamps)
+        stamps["flavour"] = flavour.name
+        outcome = proof(strict=flavour is not natives[-1])
+    if not outcome.usable:
+        own = os.environ.get(llama_wheel.OWN_WHEEL)
+        what = f"{own} cannot be used here" if own else "llama.cpp does not work here"
+        raise SetupError(f"{what}: {outcome.sentence}; name a wheel that works in {llama_wheel.OWN_WHEEL}")
+    say(outcome.sentence)
+    if not finished:
+        remember(stamps, llama=asked_for(version), pinned=version)
+
+
+class Outcome(NamedTuple):
+    """Of a proof: whether the build can be used, and the verdict in words."""
+
+    usable: bool
+    sentence: str
+
+
+def proof(*, strict: bool) -> Outcome:
+    """Let the package prove the installed build, in a process of its own. Errors: `SetupError`."""
+    command = [str(PYTHON), "-m", "workbench.proof", "--json", *(["--strict"] if strict else [])]
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    try:
+        facts = json.loads(done.stdout)
+        return Outcome(facts["usable"], facts["sentence"])
+    except (ValueError, KeyError) as error:
+        raise SetupError("the build of llama.cpp could not be proven (see the line above)") from error
+
+
+def llama_folder() -> Path:
+    """The installed llama_cpp."""
+    return next(iter(sorted(VENV.glob("lib/python*/site-packages/llama_cpp"))), VENV / "Lib/site-packages/llama_cpp")
 
 
 def install_packages(stamps: dict[str, str]) -> None:

@@ -2,11 +2,12 @@
 
 `python tools/llama_perplexity.py` prints its path. Only the program's own files are compiled, some fifty of them,
 and linked with the libraries that llama-cpp-python installed: the same kernels compute on both sides, and it takes
-minutes. Kept in the cache under the key of the wheel's build.
+minutes. Kept in the cache under what these libraries are.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -25,6 +26,7 @@ from llama_wheel import Say, SetupError
 
 from workbench.data import cache_dir
 from workbench.gguf.library import shared_library
+from workbench.runtime import backends
 
 PACKAGE, NAME = "llama-cpp-python", "llama-perplexity"
 OWN = re.compile(r"^((?:common|tools/perplexity|vendor/cpp-httplib)/\S+\.o):", re.MULTILINE)
@@ -42,15 +44,15 @@ OPTIONS = (
 
 def find_or_build(say: Say) -> Path:
     """The program's path, built where it is not there yet. Errors: `SetupError` with the log's end."""
-    installed, python = version(PACKAGE), Path(sys.executable)
-    target = cache_dir() / "tools" / llama_wheel.key(installed, python) / NAME
+    installed = version(PACKAGE)
+    target = cache_dir() / "tools" / f"{installed}-{libraries_key()}" / NAME
     if target.is_file():
         return target
     for program in ("cmake", "ninja"):
         if shutil.which(program, path=search_path()) is None:
             raise SetupError(f"no {program} found, which builds {NAME}; pip install {program}")
     llama_wheel.check_compiler()
-    source = llama_wheel.source_package(installed, python, cache_dir(), say)
+    source = llama_wheel.source_package(installed, Path(sys.executable), cache_dir(), say)
     say(f"building {NAME} of {PACKAGE} {installed}, some minutes, once")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as aside:
@@ -71,7 +73,7 @@ def compile_and_link(tree: Path, folder: Path, log: Path) -> Path:
     run([*ninja, *objects], log)
     compiler = os.environ.get("CXX", "c++").split()
     paths = [str(folder / name) for name in objects]
-    linked = [str(shared_library(name)) for name in LIBRARIES]
+    linked = [str(shared_library(name)) for name in LIBRARIES if name != "ggml-cpu" or not backends.variants()]
     run([*compiler, *paths, *linked, "-lpthread", "-o", str(folder / NAME)], log)
     return folder / NAME
 
@@ -93,9 +95,17 @@ def with_path() -> dict[str, str]:
     return os.environ | {"PATH": search_path()}
 
 
+def libraries_key() -> str:
+    """What the libraries are that the program is linked with: their names and sizes."""
+    files = sorted((path.name, path.stat().st_size) for path in shared_library("llama").parent.glob("lib*"))
+    return hashlib.sha256(repr(files).encode()).hexdigest()[:12]
+
+
 def environment() -> dict[str, str]:
-    """What the program needs to find its libraries."""
-    return os.environ | {"LD_LIBRARY_PATH": str(shared_library("llama").parent)}
+    """What the program needs to find its libraries, with the CPU variant that the workbench takes."""
+    found = os.environ | {"LD_LIBRARY_PATH": str(shared_library("llama").parent)}
+    known = backends.variants()
+    return found | ({"GGML_BACKEND_PATH": str(known[backends.chosen()])} if known else {})
 
 
 def main() -> int:

@@ -23,6 +23,7 @@ GIVEN = {
     "data/templates": "chat templates of well-known formats, and broken ones for teaching",
     "data/toolsmith": "the model that the project trained: weights, generator, training, held-out requests, card",
     "docs": "pictures",
+    "docs/decisions": "what was decided, why, and what follows",
     "notebooks": "the six starter notebooks",
     "tests": "a folder for each room of the package, and browser, robust, project for what spans rooms",
     "tools": "set-up, the llama.cpp build, this tree",

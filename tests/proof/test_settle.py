@@ -60,14 +60,15 @@ def test_a_build_that_holds_only_without_extra_buffers_is_used_without_them_unle
     assert "SIGILL" in settled.sentence
 
 
-def test_a_variant_that_holds_whole_goes_before_a_better_one_without_extra_buffers():
-    settled = decided(proof("amx", dead=with_buffers), proof("avx512", dead=with_buffers), proof("plain"))
-    assert settled.taken.variant == "plain"
-    assert settled.limits.refused_variants == ("amx", "avx512")
+def test_wide_vectors_without_extra_buffers_go_before_a_plain_variant_with_them():
+    settled = decided(proof("avx512", dead=with_buffers), proof("plain"))
+    assert settled.taken.variant == "avx512"
+    assert settled.limits.no_extra_bufts
+    assert settled.limits.refused_variants == ()
 
 
 def test_of_variants_that_hold_by_halves_the_best_is_taken_and_only_those_above_it_are_refused():
-    settled = decided(proof("amx", dead=always), proof("avx512", dead=with_buffers), proof("plain", dead=with_buffers))
+    settled = decided(proof("amx", dead=always), proof("avx512", dead=with_buffers), proof("plain", dead=always))
     assert settled.taken.variant == "avx512"
     assert settled.limits.refused_variants == ("amx",)
     assert settled.limits.no_extra_bufts

@@ -27,9 +27,16 @@ def library_folder() -> Path:
 
 
 def shared_library(name: str) -> Path:
-    """The path of one of llama.cpp's libraries, `ggml-base` for example. Errors: `CannotRun`."""
+    """The path of one of llama.cpp's libraries, `ggml-base` for example. Errors: `CannotRun`.
+
+    Where a library lies there under its linked name too (`libggml.so.0`), that is the one: wheels hold no links, so
+    that the two are two files, and a second copy in a process has a registry of devices of its own.
+    """
     folders = [Path(folder) / "lib" for folder in package_folders()]
     for folder in folders:
+        versions = sorted(path for path in folder.glob(f"lib{name}.so.*") if path.stem == f"lib{name}.so")
+        if versions and name != "llama":  # which the bindings load by its plain name
+            return versions[0]
         for pattern in (f"lib{name}.so", f"lib{name}.dylib", f"{name}.dll", f"lib{name}.dll"):
             if (folder / pattern).exists():
                 return folder / pattern

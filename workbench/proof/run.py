@@ -30,7 +30,7 @@ def prove(*, variant: str = "", progress: Progress | None = None, cancel: Cancel
 
     Errors: `CannotRun` where toolsmith cannot be written to the disk, `Cancelled`. A build that dies is a result.
     """
-    with _weights() as (paths, failed):
+    with _weights(variant) as (paths, failed):
         found = {result.case: result for result in failed}
         features: tuple[str, ...] = ()
         while todo := [case for case in CASES if case not in found]:
@@ -43,19 +43,23 @@ def prove(*, variant: str = "", progress: Progress | None = None, cancel: Cancel
 
 
 @contextlib.contextmanager
-def _weights() -> Iterator[tuple[dict[str, str], list[Result]]]:
+def _weights(variant: str) -> Iterator[tuple[dict[str, str], list[Result]]]:
     """Toolsmith in every kind, and the results of the kinds that this build cannot even write."""
     paths, failed = {}, []
     cache_dir().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_dir(), prefix="proof-") as aside:
         for kind, recipe in KINDS.items():
             try:
-                path = toolsmith() if recipe is None else quantise(toolsmith(), Path(aside, f"{kind}.gguf"), recipe)
-                paths[kind] = str(path)
+                target, own = Path(aside, f"{kind}.gguf"), _variables(variant)
+                paths[kind] = str(quantise(toolsmith(), target, recipe, variables=own) if recipe else toolsmith())
             except (BadFile, CannotRun) as error:  # a build that cannot even read a header blames the file
                 detail = f"could not be written: {error.given}"
                 failed += [Result(*case, "failed", detail) for case in CASES if case.kind == kind]
         yield paths, failed
+
+
+def _variables(variant: str) -> dict[str, str]:
+    return {VARIANT: variant} if variant else {}
 
 
 def _try(
@@ -71,7 +75,7 @@ def _try(
             stdin=order,
             stdout=out,
             stderr=log,
-            env=child_environment() | ({VARIANT: variant} if variant else {}),
+            env=child_environment() | _variables(variant),
         )
         ended = _wait(child, cancel)
         out.seek(0)

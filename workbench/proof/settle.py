@@ -12,6 +12,7 @@ from workbench.proof.run import prove
 from workbench.runtime import backends, limits, records
 from workbench.runtime.limits import Limits
 
+BUFFERS_ONLY = {"AMX-TILE", "AMX-INT8", "AMX-BF16"}  # instruction sets of extra buffers alone
 PROOFS = "proofs"  # the folder in the cache
 Prover = Callable[[str], Proof]
 
@@ -51,8 +52,8 @@ def last() -> dict[str, Any] | None:
 def settle(*, strict: bool = False, progress: Progress | None = None, cancel: Cancel | None = None) -> Settled:
     """Prove the installed build and remember what must be left out on this machine.
 
-    Of a build with CPU variants the best one that holds is taken, and those above it are refused from now on. Where
-    none holds whole, one that holds without extra buffers is taken without them, unless `strict`. Errors: `CannotRun`,
+    Of a build with CPU variants the best one that holds is taken, and those above it are refused from now on; see
+    `decide` for one that holds without extra buffers alone, which `strict` does not take. Errors: `CannotRun`,
     `Cancelled`.
     """
     limits.forget()
@@ -72,15 +73,23 @@ def settle(*, strict: bool = False, progress: Progress | None = None, cancel: Ca
 
 
 def decide(names: list[str], proof_of: Prover, *, strict: bool) -> Settled:
-    """The decision alone, with proofs from `proof_of`; `names` are the variants, the best first."""
+    """The decision alone, with proofs from `proof_of`; `names` are the variants, the best first.
+
+    A variant that only works without extra buffers is given up for a lesser one where that lacks nothing but AMX, which
+    only extra buffers use: wider vectors are worth more than buffers.
+    """
     proofs: list[Proof] = []
+    half: Proof | None = None
     for name in names:
         proofs.append(proof_of(name))
-        if proofs[-1].holds:
-            return Settled(tuple(proofs), proofs[-1], _limits(proofs, proofs[-1]))
-    halves = [] if strict else [proof for proof in proofs if proof.holds_without_extra_buffers]
-    taken = halves[0] if halves else None
-    return Settled(tuple(proofs), taken, _limits(proofs, taken) if taken else Limits())
+        found = proofs[-1]
+        if half is not None and not {*half.features} - {*found.features} <= BUFFERS_ONLY:
+            break
+        if found.holds:
+            return Settled(tuple(proofs), found, _limits(proofs, found))
+        if half is None and found.holds_without_extra_buffers:
+            half = None if strict else found
+    return Settled(tuple(proofs), half, _limits(proofs, half) if half else Limits())
 
 
 def _limits(proofs: list[Proof], taken: Proof) -> Limits:

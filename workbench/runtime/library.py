@@ -17,9 +17,18 @@ from workbench.errors import CannotRun
 from workbench.gguf.library import package_folders, shared_library
 from workbench.runtime import backends
 
+DECLARED: tuple[tuple[str, Any, list[Any]], ...] = (
+    ("ggml_backend_dev_count", ctypes.c_size_t, []),
+    ("ggml_backend_dev_get", ctypes.c_void_p, [ctypes.c_size_t]),
+    ("ggml_backend_dev_name", ctypes.c_char_p, [ctypes.c_void_p]),
+    ("ggml_backend_dev_description", ctypes.c_char_p, [ctypes.c_void_p]),
+    ("ggml_backend_dev_type", ctypes.c_int, [ctypes.c_void_p]),
+)
+
 
 def bindings() -> Any:
     """The module `llama_cpp.llama_cpp` alone. Errors: `CannotRun` where it is missing or does not load."""
+    ggml()  # a build whose backends are libraries of their own loads them by itself where nobody did
     if "llama_cpp" not in sys.modules:
         package = types.ModuleType("llama_cpp")
         package.__path__ = package_folders()
@@ -28,22 +37,21 @@ def bindings() -> Any:
     try:
         return importlib.import_module("llama_cpp.llama_cpp")
     except (OSError, RuntimeError, AttributeError, ImportError) as error:
-        raise CannotRun(
-            f"llama-cpp-python does not load ({error})", "", "reinstall llama-cpp-python for this machine"
-        ) from error
+        raise _does_not_load(error) from error
 
 
 def ggml() -> ctypes.CDLL:
-    """The library ggml with the device registry's functions declared."""
-    library = ctypes.CDLL(str(shared_library("ggml")))
-    for name, result, arguments in (
-        ("ggml_backend_dev_count", ctypes.c_size_t, []),
-        ("ggml_backend_dev_get", ctypes.c_void_p, [ctypes.c_size_t]),
-        ("ggml_backend_dev_name", ctypes.c_char_p, [ctypes.c_void_p]),
-        ("ggml_backend_dev_description", ctypes.c_char_p, [ctypes.c_void_p]),
-        ("ggml_backend_dev_type", ctypes.c_int, [ctypes.c_void_p]),
-    ):
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
+    """The library ggml with the device registry's functions declared, and every backend loaded. Errors: `CannotRun`."""
+    try:
+        library = ctypes.CDLL(str(shared_library("ggml")))
+        for name, result, arguments in DECLARED:
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+    except (OSError, AttributeError) as error:
+        raise _does_not_load(error) from error
     backends.load(library)
     return library
+
+
+def _does_not_load(error: Exception) -> CannotRun:
+    return CannotRun(f"llama-cpp-python does not load ({error})", "", "reinstall llama-cpp-python for this machine")
