@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from workbench.aside import aside, remove_abandoned
 from workbench.errors import BadFile, BadRequest
 from workbench.values import frozen_array, same_array
 
@@ -85,12 +85,11 @@ def write_npz(value: Value, path: Path) -> Path:
 
 def _write(path: Path, content: bytes) -> Path:
     """Write aside, then rename: a file that is there is whole."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    remove_abandoned(path.parent)
     try:
-        aside.write_bytes(content)
-        aside.replace(path)
+        with aside(path) as part:
+            part.write_bytes(content)
     except OSError as error:
-        aside.unlink(missing_ok=True)
         raise BadFile(
             f"{path} cannot be written: {error.strerror}", "accepted is a path in a folder one may write to"
         ) from error

@@ -6,19 +6,24 @@ seventy. So the values are counted in the text before any is made.
 
 from __future__ import annotations
 
-import json
 import re
 import stat
 from pathlib import Path
 from typing import Any
+
+from workbench.nesting import read_json
 
 MOST_VALUES = 1 << 25  # in one JSON text: some two gigabytes in Python
 MOST_KEPT = 1 << 20  # bytes of a small file that is read back, such as one measured result
 STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
+class TooLarge(ValueError):
+    """More bytes or values than are accepted: the end of a sentence."""
+
+
 def read_kept(path: Path, most: int = MOST_KEPT) -> bytes:
-    """All bytes of a regular file. Errors: `OSError`; `ValueError` for what is no file, or larger than `most`."""
+    """All bytes of a regular file. Errors: `OSError`; `ValueError` for what is no file, `TooLarge`."""
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):
         raise ValueError("it is no regular file")
@@ -29,28 +34,28 @@ def read_kept(path: Path, most: int = MOST_KEPT) -> bytes:
 
 
 def require_size(size: int, most: int) -> None:
-    """Errors: `ValueError` for more than `most` bytes."""
+    """Errors: `TooLarge` for more than `most` bytes."""
     if size > most:
-        raise ValueError(f"it has {size:,} bytes, and {most:,} are accepted")
+        raise TooLarge(f"it has {size:,} bytes, and {most:,} are accepted")
 
 
 def json_of(text: str | bytes, **options: Any) -> Any:
     """`json.loads`, for a text of no more than `MOST_VALUES` values.
 
-    Errors: its own; `ValueError` for more values or a text that is no UTF-8, `RecursionError` for too deep ones.
+    Errors: its own; `TooLarge`; `ValueError` for a text that is no UTF-8, `RecursionError` for what is too deep.
     """
     plain = text if isinstance(text, str) else text.decode("utf-8")
     require_few(plain)
-    return json.loads(plain, **options)
+    return read_json(plain, **options)
 
 
 def require_few(text: str) -> None:
-    """Errors: `ValueError` where a JSON text holds more than `MOST_VALUES` values."""
+    """Errors: `TooLarge` where a JSON text holds more than `MOST_VALUES` values."""
     count = _marks(text)
     if count > MOST_VALUES:
         count = _marks(STRING.sub("", text))  # those inside of texts are none
     if count > MOST_VALUES:
-        raise ValueError(f"it holds {count:,} values, and {MOST_VALUES:,} are accepted")
+        raise TooLarge(f"it holds {count:,} values, and {MOST_VALUES:,} are accepted")
 
 
 def _marks(text: str) -> int:

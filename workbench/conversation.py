@@ -9,9 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from workbench.bounded import TooLarge, require_few
 from workbench.errors import BadFile, BadRequest
 from workbench.nesting import MOST_LEVELS, read_json
 from workbench.values import FrozenJSON, Value, clip
+from workbench.waiting import opened, read_at_most
 
 MOST_BYTES = 256 << 20  # of a request or text that is read from a file
 # Body fields that the workbench gives a meaning; all others are kept and listed as unknown.
@@ -78,6 +80,7 @@ class Conversation(Value):
         """A conversation from JSON text. Errors: `BadRequest` with line and column of the first fault."""
         where = source or "the request"
         try:
+            require_few(text)
             body = read_json(text, parse_constant=_refuse_constant)
         except json.JSONDecodeError as error:
             raise BadRequest(
@@ -85,6 +88,8 @@ class Conversation(Value):
                 "accepted is an OpenAI chat-completions body",
                 'the least one is {"messages": [{"role": "user", "content": "Hello"}]}',
             ) from error
+        except TooLarge as error:
+            raise BadRequest(f"{where} is too large: {error}", "", "give less") from error
         except ValueError as error:
             raise BadRequest(f"{where} is not JSON: {error}", "accepted are finite numbers") from error
         except RecursionError as error:
@@ -187,7 +192,7 @@ class Conversation(Value):
 def read_text(path: Path, what: str, *, keep_mark: bool = False) -> str:
     """A file's text as UTF-8; `keep_mark`: with its byte-order mark. Errors: `BadFile` that names `what` it is."""
     try:
-        with path.open("rb") as file:
+        with opened(path, what) as file:
             return text_of(file, str(path), what, keep_mark=keep_mark)
     except FileNotFoundError as error:
         raise BadFile(f"no file at {path}", f"expected {what}", "check the path") from error
@@ -200,7 +205,7 @@ def read_text(path: Path, what: str, *, keep_mark: bool = False) -> str:
 
 def text_of(file: BinaryIO, name: str, what: str, *, keep_mark: bool = False) -> str:
     """The text of an open file, which may never end. Errors: `BadFile` that names `what` was expected; `OSError`."""
-    content = file.read(MOST_BYTES + 1)
+    content = read_at_most(file, name, what, MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise BadFile(f"{name} is longer than {MOST_BYTES >> 20} MiB", f"expected {what}", "give less, or a part of it")
     try:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import os
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import environment
+from workbench.aside import aside, remove_abandoned
+from workbench.bounded import json_of, read_kept
 from workbench.compare.floor import FloorRow, NoiseFloor
 from workbench.compare.scores import compare_scores
 from workbench.data import cache_dir
 from workbench.gguf.fingerprint import fingerprint
 from workbench.lockstep import Side, run_both
 from workbench.runtime.host import Host
+from workbench.schema import fault
 from workbench.setup import Setup
 from workbench.values import FrozenJSON
 
@@ -99,18 +99,16 @@ def _facts(setup: Setup) -> FrozenJSON:
 def _read(path: Path, facts: FrozenJSON) -> NoiseFloor | None:
     """What was measured before; None where there is nothing, or something that cannot be read."""
     try:
-        floor = NoiseFloor.from_dict(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+        kept = json_of(read_kept(path))
+        floor = NoiseFloor.from_dict(kept) if fault(kept, NoiseFloor) is None else None
+    except (OSError, ValueError, RecursionError):
         return None
-    return floor if floor.facts == facts else None
+    return floor if floor is not None and floor.facts == facts else None
 
 
 def _keep(path: Path, floor: NoiseFloor) -> None:
-    aside = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
     with contextlib.suppress(OSError):  # a cache that cannot be written costs another measurement, no more
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_text(floor.to_json(), "utf-8")
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(path.parent)
+        with aside(path) as part:
+            part.write_text(floor.to_json(), "utf-8")

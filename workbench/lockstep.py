@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from workbench.aside import scratch
 from workbench.compare.layers import Drift
 from workbench.compare.places import places
 from workbench.compare.scores import ScoresPair, compare_scores
@@ -146,7 +146,7 @@ def run_both(
     step, notes = stretch_size([a.setup, b.setup], tensor)
     arguments: dict[str, Any] = {"ids": ids, "top_k": top_k, "tensor": tensor}
     parts: tuple[list[Any], list[Any]] = ([], [])
-    with tempfile.TemporaryDirectory(prefix="gguf-workbench-") as folder:
+    with scratch() as folder:
         for start in range(0, len(ids), step):
             stretch = arguments | {"start": start, "end": min(start + step, len(ids)), "path": f"{folder}/stretch"}
             for i, side in enumerate((a, b)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,15 +94,19 @@ def compare_presets(
         return Answers(sides[0], sides[1], answers[0], answers[1])
 
 
-def request_settings(given: Request, setup: Setup | str | Path, preset: Preset | str) -> Effective:
+def request_settings(
+    given: Request, setup: Setup | str | Path, preset: Preset | str, *, server: Mapping[str, Any] | None = None
+) -> Effective:
     """What a request gets from a preset's program with this setup's model: `effective` with the model file's own keys.
+
+    `server` are the settings that the program was started with, below the request's and above its defaults.
 
     Errors: `BadRequest`, `BadFile`.
     """
     setup = setup if isinstance(setup, Setup) else Setup(model=str(setup))
     keys: dict[str, Any] = read_header(setup.model).metadata.value() if setup.model else {}
     keys = {key: value for key, value in (keys | setup.metadata.value()).items() if value is not None}
-    return effective(Conversation.of(given), preset, setup, model_keys=keys)
+    return effective(Conversation.of(given), preset, setup, model_keys=keys, server=server)
 
 
 def redraw(
@@ -206,4 +211,4 @@ def _comparable(found: Effective, setup: Setup) -> Effective:
         for s in found
     ]
     note = "the program's own seed and an endless answer are replaced by the setup's: the settings alone differ"
-    return Effective(found.preset, FrozenJSON(rows), found.stop, (*found.notes, note))
+    return replace(found, settings=FrozenJSON(rows), notes=(*found.notes, note))

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from workbench.bounded import TooLarge, json_of
 from workbench.conversation import Conversation, read_text
 from workbench.data import NAMED, model_path
 from workbench.errors import BadRequest
@@ -276,11 +277,13 @@ class Setup(Value):
         path = Path(path)
         text = read_text(path, "a setup as JSON")
         try:
-            data = json.loads(text)
+            data = json_of(text)
         except (json.JSONDecodeError, RecursionError) as error:
             raise BadRequest(
                 f"{path} is not JSON: {error}", 'accepted is a setup such as {"model": "model.gguf"}'
             ) from error
+        except TooLarge as error:
+            raise BadRequest(f"{path} is no setup: {error}", "give less") from error
         except ValueError as error:
             raise BadRequest(f"{path} has a number of thousands of digits", "accepted are smaller ones") from error
         return cls.from_dict(data, source=str(path)).anchored(path.parent)
@@ -450,6 +453,16 @@ def _section(kind: type, name: str, data: Any, where: str, named: Mapping[str, s
     start = f"{name}." if name else ""
     named = {key: start + key for key in data} | dict(named or {})
     return kind(**{key: _checked(named[key], key, value, hints[key], where) for key, value in data.items()})
+
+
+def checked(
+    section: str, values: Mapping[str, Any], where: str, named: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Values of a section's keys as a setup takes them; `named` are a user's own words for the keys.
+
+    Errors: `BadRequest` for an unknown key or a value out of range.
+    """
+    return _explicit(_section(SECTIONS[section], section, values, where, named))
 
 
 def _checked(dotted: str, key: str, value: Any, hint: Any, where: str) -> Any:

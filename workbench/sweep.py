@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workbench.aside import remove_abandoned, scratch
 from workbench.conversation import Conversation
 from workbench.errors import BadFile, BadRequest
 from workbench.progress import Cancel, Progress
@@ -148,7 +149,7 @@ def sweep(
     given = tuple(Conversation.of(request) for request in requests)
     asked = tuple(one if isinstance(one, Setup) else Setup(model=str(one)) for one in setups)
     with ExitStack() as stack:
-        place = Path(folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="sweep-"))).absolute()
+        place = Path(folder or stack.enter_context(scratch())).absolute()
         _make(place)
         work = _Sweep(asked, given, until, place)
         stack.callback(work.clean)
@@ -260,6 +261,7 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        remove_abandoned(folder)
     except OSError as error:
         raise _cannot_keep(folder, error) from error
 

@@ -6,17 +6,19 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from workbench.aside import aside
+from workbench.bounded import json_of, read_kept
 from workbench.conversation import Conversation
 from workbench.environment import versions
 from workbench.errors import Cancelled, HostDied, WorkbenchError
 from workbench.progress import Cancel
+from workbench.schema import fault
 from workbench.setup import Setup
 from workbench.trace import STAGES, Trace, trace
 from workbench.values import finite
@@ -40,6 +42,10 @@ MEASURED: dict[str, Any] = {  # what a cell holds beside its setup and request, 
     "error": None,  # one sentence
     "log": [],  # the last lines of llama.cpp's log, where there is an error
 }
+NUMBERS = ("prompt_logprob", "answer_logprob", "prompt_per_s", "answer_per_s", "memory_mib")
+KINDS: dict[str, Any] = dict.fromkeys(("text", "stop", "error"), str | None) | dict.fromkeys(NUMBERS, float)
+KINDS |= {"stage": str, "ids": list[int] | None, "n_prompt": int | None, "log": list[str]}
+MOST_CELL = 64 << 20  # bytes
 
 
 class Work(NamedTuple):
@@ -172,25 +178,21 @@ def _state(setup: Setup) -> list[str]:
         state.append(fingerprint(setup.model) if setup.model else "")
     source = setup.template.source or ""
     if source.startswith("file:"):
-        with contextlib.suppress(OSError):
-            state.append(hashlib.sha256(Path(source[5:]).expanduser().read_bytes()).hexdigest())
+        with contextlib.suppress(OSError, ValueError):
+            state.append(hashlib.sha256(read_kept(Path(source[5:]).expanduser(), MOST_CELL)).hexdigest())
     return state
 
 
 def keep(folder: Path, key: str, result: dict[str, Any]) -> None:
     """Write a cell aside, then rename it. Errors: `OSError`, nothing half-written being left."""
-    aside = folder / f".{key}.{os.getpid()}.{time.monotonic_ns()}"
-    try:
-        aside.write_text(json.dumps(result, allow_nan=False), "utf-8")
-        aside.replace(folder / f"{key}.json")
-    finally:  # an interrupt too
-        aside.unlink(missing_ok=True)
+    with aside(folder / f"{key}.json") as part:
+        part.write_text(json.dumps(result, allow_nan=False), "utf-8")
 
 
 def kept(folder: Path, key: str) -> dict[str, Any] | None:
     """The cell that is there and whole, None for any other."""
     try:
-        result = json.loads((folder / f"{key}.json").read_text("utf-8"))
+        result = json_of(read_kept(folder / f"{key}.json", MOST_CELL))
     except (OSError, ValueError, RecursionError):
         return None
-    return result if isinstance(result, dict) and result.keys() == MEASURED.keys() else None
+    return result if fault(result, KINDS) is None and result.keys() == MEASURED.keys() else None

@@ -53,6 +53,27 @@ def test_a_refused_grammar_is_a_result_that_names_its_place(trace, in_setup, who
     assert (ran.code, f"llama.cpp does not take {who}: unknown escape at line 2, column 18" in said) == (1, True)
 
 
+@pytest.mark.model
+def test_what_the_answer_did_not_follow_is_said_with_what_it_looks_like(trace):
+    fields = {"repetition_penalty": 1.3, "options": {"num_predict": 5}, "n": 2, "n_predict": 1, "top_k": 5, "zebra": 1}
+    setup = {"sampling": {"top_k": 2}}
+    ran = trace(fields, setup)
+    assert (ran.code, ran.err) == (0, "")
+    for said in (
+        "no effect here: repetition_penalty, options, zebra",
+        "repetition_penalty is ignored here; it looks like repeat_penalty",
+        "options.num_predict is ignored here; it looks like n_predict",
+        "n is ignored here",
+        "max_tokens is ignored here; n_predict goes before it",
+        "top_k is ignored here; the setup's sampling.top_k goes before it",
+    ):
+        assert said in ran.out
+    assert "zebra is" not in ran.out
+    told = {field["path"]: field["verdict"] for field in trace(fields, setup, "--json").json["sampling_fields"]}
+    ignored = {"repetition_penalty", "options.num_predict", "n", "max_tokens", "top_k", "zebra"}
+    assert told == dict.fromkeys(ignored, "ignored")
+
+
 @pytest.mark.parametrize("name", ["demo", "toolsmith"])
 def test_a_setup_file_names_the_models_that_come_along(workbench, tmp_path, demo_model, name):
     (tmp_path / "s.json").write_text(json.dumps({"model": name}))

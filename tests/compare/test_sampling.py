@@ -54,7 +54,9 @@ def test_the_first_difference(a, b, at):
 
 
 def test_answers_and_redrawn_survive_json():
-    request = Conversation.from_dict({"messages": [{"role": "user", "content": "x"}], "repeat_penalty": 5.0})
+    request = Conversation.from_dict(
+        {"messages": [{"role": "user", "content": "x"}], "options": {"repeat_penalty": 5.0}}
+    )
     sides = effective(request, "ollama"), effective(request, "ollama-0.24")
     answer = Generation((), "max-tokens", "", "")
     answers = Answers(*sides, answer, answer)

@@ -75,6 +75,18 @@ def a_missing_file_of_a_package(planted):
     (planted.front / "anywidget/widget.py").unlink()
 
 
+@plants("records", "package files", "warn", "bin/f2py is missing", "numpy==")
+def a_missing_command_of_a_package(planted):
+    for name in ("numpy", "numpy.libs"):
+        (planted.front / name).symlink_to(SITE / name)
+    planted.package("numpy")
+
+
+@plants("records", "package metadata", "fail", "markupsafe", "pip install --force-reinstall --no-deps markupsafe")
+def metadata_that_cannot_be_read(planted):
+    (planted.package("markupsafe") / "METADATA").write_bytes(b"\xff\xfe")
+
+
 @plants("models", "demo model", "fail", "is expected", "-m workbench.demo_model")
 def a_wrong_demo_model(planted):
     (planted.own_cache() / "models").mkdir()
@@ -218,6 +230,7 @@ def a_stale_editable_install(planted):
 @plants("room", "memory", "fail", "the demo model takes more than", "ulimit -v")
 def no_memory(planted):
     planted.limits.append((resource.RLIMIT_DATA, 200 * 2**20))
+    planted.environment["OPENBLAS_NUM_THREADS"] = "1"  # numpy takes some for each
 
 
 @plants("room", "cache folder", "fail", "nothing can be kept", "GGUF_WORKBENCH_CACHE")

@@ -42,7 +42,7 @@ def changed(part, name, value):
         ("versions", "black", "25", {"nothing"}),
         ("system", "python", "3.13.0", {"rendering", "parsing"}),
         ("system", "cpu_features", ["AVX"], {"numbers"}),
-        ("system", "processors", 64, {"nothing"}),
+        ("system", "processors", 64, {"numbers"}),
         ("runtime", "devices", [{"name": "CUDA0"}], {"numbers"}),
         ("runtime", "engines", {"ollama": "2"}, {"rendering"}),
         ("files", "demo model", {"sha256": "cc"}, {"rendering", "ids", "numbers"}),

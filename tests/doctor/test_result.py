@@ -43,6 +43,7 @@ def test_each_line_has_its_fix_everywhere():
             assert check.detail in text
             assert check.fix in text
     assert value["browser"] == WARN
+    assert value._repr_html_() == view(value)
 
 
 HOSTILE = ["<x>", "</script>", "\u202e", "\x1b[2J", "😀", ""]

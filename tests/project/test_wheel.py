@@ -65,6 +65,14 @@ def test_lab_copies_its_notebooks_and_samples_have_names(installed, tmp_path):
     assert int(done.stdout) >= 20
 
 
+def test_doctor_knows_the_tested_versions_and_itself_in_the_installed_package(installed, tmp_path):
+    examine = "from workbench.doctor import doctor; print(doctor(only=['pins', 'sources']).to_json())"
+    done = run(installed, "-P", "-c", examine, cwd=tmp_path)
+    verdicts = {check["name"]: check["verdict"] for check in json.loads(done.stdout)["checks"]}
+    assert verdicts["pinned versions"] in ("pass", "warn")
+    assert verdicts["installed workbench"] == "pass"
+
+
 @pytest.mark.model
 def test_toolsmith_can_be_measured_in_the_installed_package(installed, tmp_path):
     done = run(installed, "-m", "workbench", "damage", "--requests", "10", "--json", cwd=tmp_path)

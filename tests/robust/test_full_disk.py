@@ -5,6 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.robust.conftest import files_in, files_of_at_most
+from workbench.cli.main import main
+from workbench.data import toolsmith
+from workbench.engines.wasm import _keep, _kept
 from workbench.errors import BadFile, CannotRun
 from workbench.floor import noise_floor
 from workbench.gguf.altered import altered_copy
@@ -88,6 +91,37 @@ def test_a_floor_that_cannot_be_kept_is_measured_all_the_same(setup, cache):
     cache.unlink()
     assert noise_floor(setup) == floor
     assert [Path(name).suffix for name in files_in(cache)] == ["", ".json"]
+
+
+@pytest.mark.model
+def test_saving_by_the_command_line_is_a_sentence_and_the_earlier_trace_stays(tmp_path, capsys):
+    arguments = ["trace", "hello", "--model", str(toolsmith()), "--until", "tokens", "--save", str(tmp_path / "kept")]
+    assert main(arguments) == 0
+    before = Trace.load(tmp_path / "kept")
+    capsys.readouterr()
+    with files_of_at_most(KIB):
+        assert main([*arguments, "--json"]) == 2
+    out, said = capsys.readouterr()
+    assert out == ""
+    assert said == (
+        f"workbench: the trace cannot be written to {tmp_path / 'kept'}: File too large; "
+        "accepted is a folder one may write to, on a disk with room; free some space, or name another folder\n"
+    )
+    assert files_in(tmp_path / "kept") == ["arrays.npz", "hashes.json", "trace.json"]
+    assert Trace.load(tmp_path / "kept") == before
+
+
+def test_a_compiled_engine_is_kept_whole_or_not_at_all(tmp_path):
+    file, data = tmp_path / "wasm" / "engine.cwasm", bytes(range(256)) * 100
+    for _ in range(3):
+        with files_of_at_most(KIB):
+            _keep(file, data)
+        assert files_in(tmp_path) == ["wasm"]
+    _keep(file, data)
+    assert _kept(file) == data
+    for content in (b"", data, file.read_bytes()[:-1], file.read_bytes() + b"x"):
+        file.write_bytes(content)
+        assert _kept(file) is None
 
 
 def test_a_cell_of_a_sweep(tmp_path):

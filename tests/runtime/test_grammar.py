@@ -104,3 +104,15 @@ def test_brackets_in_texts_classes_and_comments_are_none():
 def test_a_token_beyond_the_vocabulary_is_refused(host):
     assert "names the token 267 at line 1, column 14" in refused(host, 'root ::= "a" <[267]> "<[999]>"').given
     assert host.generate([10], PLAIN | {"grammar": "root ::= <[266]>"}).ids == (266,)
+
+
+@given(st.text('#{}<[("\\1,> \n', max_size=60), st.integers(1, 2000))
+def test_any_text_is_walked_through_in_one_go(text, times):
+    grammar = text * times
+    assert 0 <= gbnf.depth(grammar) <= grammar.count("(")
+    assert all(0 <= symbol.at < len(grammar) for symbol in gbnf.symbols(grammar[:500]))
+    assert all(token >= 0 for token, _ in gbnf.token_ids(grammar))
+
+
+def test_a_row_of_signs_is_read_in_one_way_alone():
+    assert [word.kind for word in gbnf.words("{" + "#" * 5000 + "\n<" * 3000 + "<[" + "9" * 5000 + "]>")][-1:] == ["id"]

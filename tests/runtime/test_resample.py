@@ -86,10 +86,10 @@ def test_presets_are_sides_too(single):
 
 @pytest.mark.model
 def test_two_programs_on_one_request(single):
-    request = REQUEST | {"temperature": 1.5, "repeat_penalty": 5.0}
+    request = REQUEST | {"options": {"temperature": 1.5, "repeat_penalty": 5.0}}
     found = compare_presets(request, single.setup, "ollama", "ollama-0.24", host=single)
     assert (found.a["repeat_penalty"].value, found.b["repeat_penalty"].value) == (5.0, 1.0)
-    assert found.b.ignored == ("repeat_penalty",)
+    assert found.b.ignored == ("options.repeat_penalty",)
     assert not found.same
     assert len(found.answer_a) <= 12  # the setup's limit stands for none
     same = compare_presets(request, single.setup, "ollama", "ollama", host=single)

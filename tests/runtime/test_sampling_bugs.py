@@ -36,7 +36,7 @@ def ollama_penalties_ignored(host):
     """Ollama's own sampler got no penalties: 5.0 changes nothing. BANANA eight times, penalty 1 against 5."""
     found = {
         penalty: compare_presets(
-            BANANAS | {"temperature": 0, "repeat_penalty": penalty},
+            BANANAS | {"options": {"temperature": 0, "repeat_penalty": penalty}},
             on(data.demo_model()),
             "ollama",
             "ollama-0.24",
@@ -44,7 +44,7 @@ def ollama_penalties_ignored(host):
         )
         for penalty in (1.0, 5.0)
     }
-    assert found[5.0].b.ignored == ("repeat_penalty",)
+    assert found[5.0].b.ignored == ("options.repeat_penalty",)
     assert found[5.0].answer_b.ids == found[1.0].answer_b.ids
     assert found[5.0].answer_b.text.count("BANANA") >= 5
     assert found[5.0].answer_a.ids != found[1.0].answer_a.ids

@@ -15,7 +15,7 @@ import pytest
 from workbench.conversation import Conversation
 from workbench.errors import BadRequest
 from workbench.sampling.presets import Preset, Presets, presets
-from workbench.setup import Sampling, Setup
+from workbench.setup import Runtime, Sampling, Setup
 
 NAMES = list(presets())
 LLAMA_CPP_NAMES = {
@@ -101,6 +101,16 @@ def test_each_says_where_and_when_it_was_read(name):
         assert re.fullmatch(r"https://github\.com/\S+/(blob/(v[\d.]+|[0-9a-f]{40})/\S+|(pull|issues|commit)/\S+)", link)
     known = set(preset.values.value()) | set(preset.fixed.value())
     assert not known & set(preset.unknown)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_each_reads_are_settings_of_a_setup(name):
+    preset = presets()[name]
+    runtime = {f"runtime.{key}" for key in Runtime.__dataclass_fields__}
+    assert set(preset.reads.value().values()) <= {*Sampling.__dataclass_fields__, *runtime, "stop", ""}
+    assert preset.address
+    assert set(preset.fills) <= set(preset.values.value())
+    assert len({(other.program, other.address) for other in presets().items}) == len(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -52,8 +52,7 @@ def theirs(prompt):
     """By case, what the program itself draws."""
 
     def job(asked):
-        named = {"mirostat_mode" if name == "mirostat" else name: value for name, value in asked.items()}
-        return {"prompt": prompt, "asked": named | {"max_tokens": COUNT}}
+        return {"prompt": prompt, "asked": its_own(asked) | {"max_tokens": COUNT}}
 
     command = [sys.executable, str(Path(__file__).with_name("python_program.py")), str(data.toolsmith())]
     given = json.dumps([job(asked) for asked in CASES.values()])
@@ -61,9 +60,14 @@ def theirs(prompt):
     return dict(zip(CASES, json.loads(ran.stdout), strict=True))
 
 
+def its_own(asked):
+    """The fields by llama-cpp-python's own names."""
+    return {"mirostat_mode" if name == "mirostat" else name: value for name, value in asked.items()}
+
+
 def settings_of(name, preset="llama-cpp-python"):
-    asked = Conversation.from_dict({"messages": MESSAGES, "max_tokens": COUNT} | CASES[name])
-    return effective(asked, preset)
+    asked = its_own(CASES[name]) if preset == "llama-cpp-python" else CASES[name]
+    return effective(Conversation.from_dict({"messages": MESSAGES, "max_tokens": COUNT} | asked), preset)
 
 
 @pytest.mark.parametrize("name", CASES)

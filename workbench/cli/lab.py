@@ -15,8 +15,11 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from workbench.aside import aside, remove_abandoned
+from workbench.bounded import json_of, read_kept
 from workbench.cli.output import print_json
 from workbench.errors import BadFile, CannotRun
+from workbench.schema import fault
 
 NAME = "lab"
 FOLDER = "gguf-workbench"  # in the user's home
@@ -120,16 +123,16 @@ def start(command: list[str], folder: Path, notebook: str | None) -> int:
 
 def _read_record(folder: Path) -> dict[str, str]:
     try:
-        record = json.loads((folder / RECORD).read_bytes())
-    except (OSError, ValueError):
+        record: dict[str, str] = json_of(read_kept(folder / RECORD))
+    except (OSError, ValueError, RecursionError):
         return {}
-    return record if isinstance(record, dict) else {}
+    return record if fault(record, dict[str, str]) is None else {}
 
 
 def _write(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_bytes(content)
-    aside.replace(path)
+    remove_abandoned(path.parent)
+    with aside(path) as part:
+        part.write_bytes(content)
 
 
 def _digest(content: bytes) -> str:

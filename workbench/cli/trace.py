@@ -27,6 +27,7 @@ from workbench.errors import BadRequest
 from workbench.stages import show_bytes
 
 if TYPE_CHECKING:
+    from workbench.sampling.fields import Field
     from workbench.stages import Generation, Parsed
     from workbench.trace import Trace
 
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.save:
         result.save(arguments.save)
     if arguments.json:
-        print_json(result.to_dict())
+        print_json(result.to_dict() | {"sampling_fields": [field._asdict() for field in _fields(result)]})
     else:
         print_lines(describe(result))
     return DONE if result.complete else RESULT_IS_ERROR
@@ -80,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
 def describe(result: Trace) -> list[str]:
     """A trace as lines of text, stage by stage."""
     elapsed = result.elapsed_ms.value()
-    lines = unknown_fields(result.conversation)
+    lines = unknown_fields(result.conversation) + _unheeded(result)
     if result.rendered is not None:
         lines += render.describe(result.rendered, result.conversation, elapsed.get("rendered"))
     if result.tokens is not None:
@@ -93,6 +94,23 @@ def describe(result: Trace) -> list[str]:
         error = result.stopped.error.value()
         lines.append(heading("Stopped", f"at {result.stopped.stage}: {error.get('message', '')}"))
     return lines
+
+
+def _unheeded(result: Trace) -> list[str]:
+    """What of the request's sampling was not followed, where there is more to say of it than its name."""
+    named = result.conversation.unknown_fields
+    return [
+        heading("", field.words)
+        for field in _fields(result)
+        if field.looks_like or field.why or field.path not in named
+    ]
+
+
+def _fields(result: Trace) -> tuple[Field, ...]:
+    """The request's fields that the answer did not follow; none where there is no answer."""
+    from workbench.sampling.effective import unheeded
+
+    return unheeded(result.conversation, result.setup) if result.generation is not None else ()
 
 
 def _tokens(result: Trace, elapsed: dict[str, Any]) -> list[str]:

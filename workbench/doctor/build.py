@@ -89,7 +89,8 @@ def _is_there() -> bool:
 def _reasons(package: Package | None) -> Iterator[str]:
     """Libraries that are built for another kind of machine, or are not whole; the loader says neither."""
     here = SAME_MACHINE.get(platform.machine().lower(), platform.machine())
-    for library in sorted(path for folder in package_folders() for path in Path(folder, "lib").glob("*.so")):
+    folders = package_folders() if _is_there() else []
+    for library in sorted(path for folder in folders for path in Path(folder, "lib").glob("*.so")):
         built = built_for(library)
         if built not in (None, here):
             yield f"{library.name} is built for {built}, and this machine is {here}"

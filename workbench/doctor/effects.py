@@ -34,7 +34,7 @@ FACTS: dict[tuple[str, str], tuple[Effect, ...]] = {
     ("system", "machine"): ("numbers",),
     ("system", "cpu"): ("numbers",),
     ("system", "cpu_features"): ("numbers",),
-    ("system", "threads"): ("numbers",),  # sums are split among them
+    ("system", "processors"): ("numbers",),  # threads: sums are split among them
     ("system", "time_zone"): ("rendering",),  # templates ask for the date
     ("system", "encoding"): ("rendering",),
     ("runtime", "library"): ("rendering", "ids", "numbers"),

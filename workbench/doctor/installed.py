@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from workbench.doctor.check import python, quoted
 
@@ -83,9 +84,22 @@ class Package(NamedTuple):
                 yield asked
 
 
-def packages() -> tuple[Package, ...]:
-    """All of them in the order of `sys.path`: where a name stands twice, the first one counts."""
-    return tuple(_package(found) for found in metadata.distributions() if found.metadata["Name"])
+class Found(NamedTuple):
+    """The distributions in the order of `sys.path`, and the folders whose metadata cannot be read."""
+
+    packages: tuple[Package, ...]
+    damaged: tuple[Path, ...]
+
+
+def packages() -> Found:
+    """All of them: where a name stands twice, the first one counts."""
+    readable, damaged = [], []
+    for found in metadata.distributions():
+        try:
+            readable.append(_package(found))
+        except (ValueError, KeyError, TypeError, csv.Error):  # no UTF-8, no name, no RECORD of the kind
+            damaged.append(Path(str(getattr(found, "_path", found.locate_file("")))))
+    return Found(tuple(readable), tuple(damaged))
 
 
 def first(found: tuple[Package, ...]) -> dict[str, Package]:
@@ -111,7 +125,10 @@ def asked_for(by_name: dict[str, Package], extras: tuple[str, ...] = EXTRAS) -> 
 
 def reinstall(*found: Package) -> str:
     """The command that installs these packages again as they were installed."""
-    words = [quoted(package.local or f"{package.name}=={package.version}") for package in found]
+    words = [
+        ("--editable " if package.editable else "") + quoted(package.local or f"{package.name}=={package.version}")
+        for package in found
+    ]
     return f"{python()} -m pip install --force-reinstall --no-deps {' '.join(words)}"
 
 
@@ -130,7 +147,7 @@ def _package(found: metadata.Distribution) -> Package:
     facts = found.metadata
     return Package(
         name=canonicalize_name(facts["Name"]),
-        version=facts["Version"] or "",
+        version=str(Version(facts["Version"])),
         root=Path(str(found.locate_file(""))),
         requires=tuple(facts.get_all("Requires-Dist") or ()),
         requires_python=facts["Requires-Python"] or "",

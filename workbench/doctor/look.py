@@ -8,7 +8,7 @@ import sys
 from functools import cached_property
 from typing import Any
 
-from workbench.doctor.installed import Package, asked_for, first, packages
+from workbench.doctor.installed import Found, Package, asked_for, first, packages
 from workbench.errors import Cancelled
 from workbench.progress import Cancel
 
@@ -29,9 +29,14 @@ class Look:
         self.engines: dict[str, str] = {}  # by name: version
 
     @cached_property
-    def packages(self) -> tuple[Package, ...]:
-        """Every distribution on `sys.path`, hidden ones too."""
+    def installed(self) -> Found:
+        """Every distribution on `sys.path`, hidden and damaged ones too."""
         return packages()
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """Those that can be read."""
+        return self.installed.packages
 
     @cached_property
     def by_name(self) -> dict[str, Package]:

@@ -38,7 +38,7 @@ def check(look: Look) -> Iterator[Check]:
     elif others:
         yield passed(NAME, f"{same}; others, which change nothing that is shown: {listed(others)}")
     else:
-        yield passed(NAME, f"{same}, and each package that is installed has its own")
+        yield passed(NAME, f"{same}; what is installed of them has that version")
 
 
 def _names(words: list[str]) -> list[str]:

@@ -7,16 +7,16 @@ import hashlib
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from workbench.doctor.check import Check, failed, listed, passed, unknown, warned
+from workbench.doctor.check import Check, failed, home, listed, passed, python, quoted, unknown, warned
 from workbench.doctor.effects import PACKAGES
 from workbench.doctor.installed import Package, Recorded, reinstall
 from workbench.doctor.look import Look
 from workbench.errors import Cancelled
 
-NAME = "package files"
+METADATA, NAME = "package metadata", "package files"
 CHUNK = 1 << 20  # bytes
 HASHERS = 2
 
@@ -26,11 +26,18 @@ class Trouble(NamedTuple):
 
     package: Package
     path: str
-    how: str  # "changed", "missing", "of another size"
+    how: str  # "changed", "missing", "of 7 bytes instead of 9"
+
+    @property
+    def is_command(self) -> bool:
+        """Whether it is a command beside Python, which the workbench itself never runs."""
+        path = PurePosixPath(self.path)
+        return path.parts[:1] == ("..",) and path.parent.name in ("bin", "Scripts")
 
 
 def check(look: Look) -> Iterator[Check]:
     """Packages of `effects.PACKAGES` by the hash of each file, the others by whether each is there in its size."""
+    yield _metadata(look)
     found = [package for package in look.by_name.values() if package.record is not None]
     silent = [package.name for package in look.by_name.values() if package.record is None]
     by_hash = [package for package in found if package.name in PACKAGES]
@@ -38,7 +45,7 @@ def check(look: Look) -> Iterator[Check]:
     for package, (some, fingerprint) in zip(by_hash, _hashed(by_hash, look), strict=True):
         troubles += some
         look.fingerprints[package.name] = fingerprint
-    names = listed(package.name for package in by_hash)
+    names = listed(sorted(package.name for package in by_hash))
     how = f"{len(found)} packages; by hash: {names}; the others by the size of each file"
     if troubles:
         yield _told(troubles, look)
@@ -46,6 +53,18 @@ def check(look: Look) -> Iterator[Check]:
         yield unknown(NAME, "no package here has a RECORD of its files")
     else:
         yield passed(NAME, how + (f"; without a RECORD: {listed(silent)}" if silent else ""))
+
+
+def _metadata(look: Look) -> Check:
+    """Whether every package can say what it is: pip itself passes over one that cannot."""
+    damaged = look.installed.damaged
+    if not damaged:
+        return passed(METADATA, f"{len(look.packages)} packages say what they are")
+    names = [quoted(path.name.removesuffix(".dist-info").rpartition("-")[0]) for path in damaged if "-" in path.name]
+    words = f"{listed(home(path) for path in damaged)} cannot be read"
+    fix = f"rm -r {' '.join(quoted(path) for path in damaged)}"
+    again = f" && {python()} -m pip install --force-reinstall --no-deps {' '.join(names)}" if names else ""
+    return failed(METADATA, words, fix + again)
 
 
 def _hashed(packages: list[Package], look: Look) -> list[tuple[list[Trouble], str]]:
@@ -68,7 +87,7 @@ def _told(troubles: list[Trouble], look: Look) -> Check:
         for name, some in by_name.items()
     ]
     fix = reinstall(*(some[0].package for some in by_name.values()))
-    serious = set(by_name) & (set(look.needed) | set(PACKAGES))
+    serious = [one for one in troubles if not one.is_command and one.package.name in (*look.needed, *PACKAGES)]
     return (failed if serious else warned)(NAME, "; ".join(words), fix)
 
 

@@ -27,7 +27,9 @@ def check(look: Look) -> Iterator[Check]:
     if strange:
         words = "; ".join(f"{package.name} {package.version} from {_words(package)}" for package in strange)
         again = f"{python()} -m pip install --force-reinstall --no-deps --constraint {quoted(constraints())}"
-        yield warned(NAME, f"not from an index: {words}", " ".join([again, *(package.name for package in strange)]))
+        yield warned(
+            NAME, f"not from an index: {words}", " ".join([again, *(quoted(package.name) for package in strange)])
+        )
         return
     parts = [f"{package.name} {package.version} was built here" for package in built]
     yield passed(NAME, "; ".join(["all others come from an index", *parts] if parts else ["all come from an index"]))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from importlib.machinery import all_suffixes
 from pathlib import Path
 
-from workbench.doctor.check import Check, home, listed, passed, python, warned
+from workbench.doctor.check import Check, home, listed, passed, python, quoted, warned
 from workbench.doctor.effects import PACKAGES
 from workbench.doctor.installed import Package, reinstall
 from workbench.doctor.look import Look
@@ -51,9 +51,8 @@ def _one_of(twins: dict[str, list[Package]], look: Look) -> str:
     kept = [next((one for one in some if one.name in look.needed), some[0]) for some in twins.values()]
     names = dict.fromkeys(one.name for one in kept)
     removed = dict.fromkeys(one.name for some in twins.values() for one in some if one.name not in names)
-    return (
-        f"{python()} -m pip uninstall --yes {' '.join(removed)} && {reinstall(*(look.by_name[name] for name in names))}"
-    )
+    gone = " ".join(map(quoted, removed))
+    return f"{python()} -m pip uninstall --yes {gone} && {reinstall(*(look.by_name[name] for name in names))}"
 
 
 def _is_shared(package: Package, module: str) -> bool:

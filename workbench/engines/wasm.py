@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench.aside import aside, remove_abandoned
 from workbench.data import cache_dir
 
 if TYPE_CHECKING:
     import wasmtime
 
 FUEL = 4_000_000_000  # steps of one render; two seconds here, a real template takes some ten millions
+DIGEST = 32  # bytes in front of a module in the cache
 MEMORY = 192 * 1024 * 1024  # bytes of one render
 STACK = 2 * 1024 * 1024  # bytes, of the eight that a process usually has; wasmtime takes no more than these
 
@@ -50,10 +52,10 @@ class Module:
 
         key = hashlib.sha256(data + version("wasmtime").encode()).hexdigest()[:32]
         file = cache_dir() / "wasm" / f"{key}.cwasm"
-        try:
-            return self._wasmtime.Module.deserialize(self._engine, file.read_bytes())
-        except (OSError, self._wasmtime.WasmtimeError):  # not there, or of another machine
-            module = self._wasmtime.Module(self._engine, data)
+        with contextlib.suppress(self._wasmtime.WasmtimeError):  # of another machine
+            if (kept := _kept(file)) is not None:
+                return self._wasmtime.Module.deserialize(self._engine, kept)
+        module = self._wasmtime.Module(self._engine, data)
         _keep(file, bytes(module.serialize()))
         return module
 
@@ -106,10 +108,18 @@ def stopped(error: BaseException) -> tuple[str, str] | None:
 
 def _keep(file: Path, data: bytes) -> None:
     """Write a file of the cache at once or not at all; where that cannot be, the next process compiles again."""
-    try:
+    with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as aside:
-            aside.write(data)
-        Path(aside.name).replace(file)
+        remove_abandoned(file.parent)
+        with aside(file) as part:
+            part.write_bytes(hashlib.sha256(data).digest() + data)
+
+
+def _kept(file: Path) -> bytes | None:
+    """What `_keep` wrote, None where nothing is there or something else: wasmtime runs what it is given."""
+    try:
+        content = file.read_bytes()
     except OSError:
-        return
+        return None
+    digest, data = content[:DIGEST], content[DIGEST:]
+    return data if hashlib.sha256(data).digest() == digest else None

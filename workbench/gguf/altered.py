@@ -13,15 +13,15 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from workbench.aside import aside, remove_abandoned
 from workbench.data import cache_dir
 from workbench.errors import BadFile, Cancelled, CannotRun
 from workbench.gguf.fingerprint import fingerprint
-from workbench.gguf.header import Header, file_state, read_header, require_unchanged
+from workbench.gguf.header import Header, file_state, is_whole, read_header, require_unchanged
 from workbench.gguf.library import shared_library
 from workbench.progress import Cancel, Progress
 
@@ -33,7 +33,6 @@ TIMEOUT_S = 300.0
 KEPT_COPIES = 16  # a setup has up to two: with its weights, and its vocabulary alone
 KEPT_BYTES = 4 << 30
 FRESH_S = 60.0  # a copy used so recently may be about to be opened
-ABANDONED_S = 3600.0  # a half-written copy this old has no writer any more
 
 
 def altered_copy(
@@ -54,7 +53,7 @@ def altered_copy(
     text = json.dumps(order, sort_keys=True)
     name = hashlib.sha256(f"{fingerprint(header.path)}\n{text}".encode()).hexdigest()[:32]
     target = cache_dir() / ALTERED / f"{name}.gguf"
-    if not target.exists():
+    if not is_whole(target):
         try:
             _make(header, text, target, tensors, progress, cancel)
         except OSError as error:
@@ -110,26 +109,21 @@ def _remove_old(newest: Path) -> None:
     A process that has a removed copy mapped keeps its bytes until it ends.
     """
     now, copies, total = time.time(), 0, 0
-    for used, path, size in sorted(_leftovers(newest.parent), reverse=True):
-        if path.suffix == ".part":
-            keep = now - used < ABANDONED_S
-        else:
-            copies, total = copies + 1, total + size
-            within = copies <= KEPT_COPIES and total <= KEPT_BYTES
-            keep = within or path == newest or now - used < FRESH_S
-        if not keep:
+    for used, path, size in sorted(_copies(newest.parent), reverse=True):
+        copies, total = copies + 1, total + size
+        within = copies <= KEPT_COPIES and total <= KEPT_BYTES
+        if not (within or path == newest or now - used < FRESH_S):
             with contextlib.suppress(OSError):  # gone already, or in use on a system that forbids it
                 path.unlink()
 
 
-def _leftovers(folder: Path) -> list[tuple[float, Path, int]]:
-    """When each file here was used last (a half-written one: written), its path and its size in bytes."""
+def _copies(folder: Path) -> list[tuple[float, Path, int]]:
+    """When each copy here was used last, its path and its size in bytes."""
     found = []
-    for path in folder.iterdir():
+    for path in folder.glob("*.gguf"):
         with contextlib.suppress(OSError):
             stat = path.stat()
-            used = stat.st_mtime if path.suffix == ".part" else max(stat.st_atime, stat.st_mtime)
-            found.append((used, path, stat.st_size))
+            found.append((max(stat.st_atime, stat.st_mtime), path, stat.st_size))
     return found
 
 
@@ -141,22 +135,19 @@ def _make(
     if read_header(header.path) != header:
         raise BadFile(f"{header.path} was changed since its header was read", "", "try it again")
     target.parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(target.parent)
     _require_room(header, target.parent, size)
-    aside = target.with_suffix(f".{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        _write_header(header, order, aside)
+    with aside(target) as part:
+        _write_header(header, order, part)
         if tensors:
-            with Path(header.path).open("rb") as source, aside.open("r+b") as copy:
+            with Path(header.path).open("rb") as source, part.open("r+b") as copy:
                 copy.seek(0, os.SEEK_END)
                 _append(source, copy, header, progress, cancel)
         require_unchanged(header.path, before, "an altered copy was made")
-        aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
-def _write_header(header: Header, order: str, aside: Path) -> None:
-    command = [sys.executable, "-I", "-S", str(WRITER), str(shared_library("ggml-base")), header.path, str(aside)]
+def _write_header(header: Header, order: str, part: Path) -> None:
+    command = [sys.executable, "-I", "-S", str(WRITER), str(shared_library("ggml-base")), header.path, str(part)]
     done = subprocess.run(command, input=order.encode(), capture_output=True, timeout=TIMEOUT_S, check=False)
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()

@@ -282,6 +282,14 @@ def read_header(path: str | Path) -> Header:
     return header
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a file that was made for the cache is there and whole; a damaged one is made anew."""
+    try:
+        return bool(read_header(path).version)
+    except BadFile:
+        return False
+
+
 def _parsed(path: Path, size: int) -> Header:
     data = _read(path)
     tensors = tuple(Tensor(name, kind, tuple(shape), at, n) for name, kind, shape, at, n in data["tensors"])

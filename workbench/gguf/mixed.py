@@ -12,11 +12,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from workbench.aside import remove_abandoned, scratch
 from workbench.data import cache_dir
 from workbench.errors import BadRequest, Cancelled, CannotRun
 from workbench.gguf.header import Header, Tensor
@@ -63,8 +63,9 @@ def mixed_file(
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(folder)
             _require_room(folder, sum(tensor.nbytes for _, tensor in sources.values()))
-            path = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder))) / Path(low.path).name
+            path = stack.enter_context(scratch(folder)) / Path(low.path).name
             types = {name: tensor.type for name, (header, tensor) in sources.items() if header is high}
             _write_header(low, types, path)
             alignment = int(low.get("general.alignment", 32))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
-import os
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from workbench.aside import aside, remove_abandoned
+from workbench.bounded import read_kept
 from workbench.data import cache_dir
 from workbench.errors import CannotRun
+from workbench.packed import MOST_HEADER, Shaped, read_npy
 
 Floats = npt.NDArray[np.float32]
 QUALITY = "quality"  # the folder in the cache
@@ -28,34 +30,29 @@ class State:
     def __init__(self, facts: dict[str, Any], shape: tuple[int, int]) -> None:
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
         self.folder = cache_dir() / QUALITY / key
-        self._shape = shape
+        self._wanted = Shaped(np.dtype(np.float32), shape)
+        remove_abandoned(self.folder)
 
     def load(self, chunk: int) -> Floats | None:
         """A chunk's figures (rows, positions), None where it was not measured or cannot be read."""
         try:
-            found: Floats = np.load(self._path(chunk), allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+            content = read_kept(self._path(chunk), MOST_HEADER + self._wanted.nbytes)
+            return read_npy(io.BytesIO(content), len(content), self._wanted)
+        except (OSError, ValueError):
             return None
-        return found if found.shape == self._shape and found.dtype == np.float32 else None
 
     def save(self, chunk: int, figures: Floats) -> None:
         """Keep a chunk's figures. Errors: `CannotRun` where they cannot be written."""
-        path = self._path(chunk)
-        aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with aside.open("wb") as file:
+            with aside(self._path(chunk)) as part, part.open("wb") as file:
                 np.save(file, figures, allow_pickle=False)
-            aside.replace(path)
         except OSError as error:
             raise CannotRun(
                 f"what was measured cannot be kept in {self.folder}: {error.strerror or error}",
                 "",
                 "free some space, or set GGUF_WORKBENCH_CACHE to a folder on a larger disk",
             ) from error
-        finally:  # an interrupt too
-            with contextlib.suppress(OSError):  # the first error is the one to tell
-                aside.unlink(missing_ok=True)
 
     def remove_old(self) -> None:
         """Keep the measurements written last, at most `KEPT_RUNS`."""

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 MOST_REPEATED = 2000  # llama.cpp's MAX_REPETITION_THRESHOLD: an upper bound above it is taken for none
-_SPACE = r"(?:\s|\#[^\r\n]*)*"
+_SPACE = r"(?:\s|\#[^\r\n]*+)*+"  # possessive: a row of # could be read in countless ways
 _WORD = re.compile(
     rf"""(?P<skip>\#[^\r\n]* | "(?:\\.|[^"\\])*(?:"|$) | \[(?:\\.|[^\]\\])*(?:\]|$) | [\s|.!] | ::=)
-      | (?P<id><\[\d+\]>) | (?P<token><[^>]*>)
+      | (?P<id><\[\d+\]>) | (?P<token><[^>]{{0,256}}>)
       | (?P<name>[A-Za-z0-9-]+) | (?P<open>\() | (?P<close>\)) | (?P<one>[*+?])
       | (?P<times>\{{{_SPACE}(?P<low>\d+){_SPACE}(?P<comma>,{_SPACE}(?P<high>\d*){_SPACE})?\}})""",
     re.VERBOSE | re.DOTALL,
@@ -114,7 +114,7 @@ def token_ids(text: str) -> Iterator[tuple[int, int]]:
     """The token ids that the grammar names as <[ID]>, each with its first character."""
     for word in words(text):
         if word.kind == "id":
-            yield int(word.text[2:-2]), word.at
+            yield _number(word.text[2:-2]) or 0, word.at
 
 
 def reversed_bounds(text: str) -> Word | None:

@@ -5,29 +5,26 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from workbench.aside import aside, remove_abandoned
 from workbench.data import cache_dir
 from workbench.environment import versions
 from workbench.errors import BadRequest, Cancelled, CannotRun
 from workbench.gguf.fingerprint import fingerprint
-from workbench.gguf.header import FileState, Header, file_state, read_header, require_unchanged
+from workbench.gguf.header import FileState, Header, file_state, is_whole, read_header, require_unchanged
 from workbench.progress import Cancel, Progress
 from workbench.runtime.process import child_environment
 from workbench.runtime.recipe import SPARE_BYTES, Recipe
 
 TENSOR = re.compile(r"\[\s*(\d+)/\s*(\d+)\]")  # how llama.cpp counts the tensors in its log
 QUANTISED = "quantised"  # the folder in the cache
-ASIDE = ".quantise-"
-ABANDONED_S = 6 * 3600.0  # a half-written file this old has no writer any more
 POLL_S = 0.05
 LAST_LINES = 20  # of the log, kept for an error's message
 
@@ -58,9 +55,8 @@ def quantised(
     """The same in the cache, made where it is not there yet. Errors: those of `quantise`."""
     before = file_state(read_header(source).path)
     target = cached_path(source, kind)
-    if not target.is_file():
+    if not is_whole(target):
         _quantise(Path(source), target, Recipe.of(kind), before, progress, cancel, {})
-        _remove_abandoned(target.parent)
     return target
 
 
@@ -80,20 +76,18 @@ def _quantise(
         read_header(recipe.imatrix)
     if target.exists() and target.samefile(source):
         raise BadRequest(f"the target {target} is the source", "accepted is another path", "name another file")
+    remove_abandoned(target.parent)
     require_space(target.parent, recipe.most_bytes(header), f"a {recipe.kind} of {source}")
-    aside = target.with_name(f"{ASIDE}{os.getpid()}-{threading.get_ident()}-{target.name}")
     try:
-        _run(header, aside, recipe, progress, cancel, variables)
-        require_unchanged(header.path, before, f"a {recipe.kind} of it was made")
-        aside.replace(target)
+        with aside(target) as part:
+            _run(header, part, recipe, progress, cancel, variables)
+            require_unchanged(header.path, before, f"a {recipe.kind} of it was made")
     except OSError as error:
         raise CannotRun(
             f"a {recipe.kind} of {source} cannot be written to {target}: {error.strerror or error}",
             "accepted is a path where one may write, on a disk with room",
             "name another path",
         ) from error
-    finally:  # an interrupt too
-        aside.unlink(missing_ok=True)
     return target
 
 
@@ -122,23 +116,15 @@ def require_space(folder: Path, size: int, what: str) -> None:
         )
 
 
-def _remove_abandoned(folder: Path) -> None:
-    """What a killed process left half-written."""
-    for path in folder.glob(f"{ASIDE}*"):
-        with contextlib.suppress(OSError):  # another process removed it
-            if time.time() - path.stat().st_mtime > ABANDONED_S:
-                path.unlink()
-
-
 def _run(
     header: Header,
-    aside: Path,
+    part: Path,
     recipe: Recipe,
     progress: Progress | None,
     cancel: Cancel | None,
     variables: Mapping[str, str],
 ) -> None:
-    order = json.dumps({"source": header.path, "target": str(aside), "recipe": recipe.to_dict()})
+    order = json.dumps({"source": header.path, "target": str(part), "recipe": recipe.to_dict()})
     child = subprocess.Popen(
         [sys.executable, "-P", "-m", "workbench.runtime.quantise_worker", order],
         stdin=subprocess.DEVNULL,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from workbench.aside import scratch
 from workbench.compare.places import Place, places
 from workbench.compare.scores import AFTER
 from workbench.compare.text_kinds import text_kinds
@@ -118,7 +118,7 @@ class _Run:
         """All sides over the ids, stretch by stretch; what to say of it."""
         step, notes = stretch_size([side.setup for side in (self.reference, *self.running)])
         shared: dict[str, Any] = {"ids": ids, "top_k": self.top_k, "tensor": None}
-        with tempfile.TemporaryDirectory(prefix="gguf-workbench-") as folder:
+        with scratch() as folder:
             for start in range(0, len(ids), step):
                 stretch = shared | {"start": start, "end": min(start + step, len(ids)), "path": f"{folder}/stretch"}
                 self._stretch(self.reference, stretch | {"against": False})

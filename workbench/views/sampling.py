@@ -7,8 +7,11 @@ from typing import Any
 
 from workbench.compare.sampling import Answers, Chains, Place, Redrawn
 from workbench.sampling.effective import WHY, Effective
-from workbench.sampling.presets import SETTINGS, Preset, Presets
+from workbench.sampling.fields import Field
+from workbench.sampling.presets import Preset, Presets
+from workbench.sampling.reads_data import SETTINGS
 from workbench.sampling.table import Followed, SamplerTable, SamplerTrace, draw_words, percent
+from workbench.values import clip
 from workbench.views.generation import why
 from workbench.views.html import code, cut, escape, fold, heading, mark, notes, table, visible, visible_bytes
 from workbench.views.palette import FAINT, GOOD, NOTE, WRONG
@@ -72,7 +75,10 @@ def view_preset(value: Preset) -> str:
     values = value.values.value() | value.fixed.value()
     rows = [[escape(name), _value(value, values, name), _decides(value, name)] for name in SETTINGS]
     links = [[escape(link)] for link in (value.source, *value.more)]
-    parts = [heading(f"Preset {value.name}", value.program), table(("setting", "value", "a request's value"), rows)]
+    parts = [
+        heading(f"Preset {value.name}", f"{value.program}, {value.address}"),
+        table(("setting", "value", "a request's value"), rows),
+    ]
     return "".join([*parts, heading("Read there", f"on {value.read}"), table(("source",), links), notes(value.notes)])
 
 
@@ -101,7 +107,39 @@ def view_effective(value: Effective) -> str:
     ]
     dropped = f"{len(value.ignored)} of the request's fields change nothing" if value.ignored else ""
     head = ("setting", "value", "because it is", "the request's own")
-    return heading(f"What the request gets from {value.preset}", dropped) + table(head, rows) + notes(value.notes)
+    title = heading(f"What the request gets from {value.preset} at {value.address}", dropped)
+    return title + table(head, rows) + _asked(value) + _elsewhere(value) + notes(value.notes)
+
+
+def _asked(value: Effective) -> str:
+    """The request's own fields, and what becomes of each."""
+    if not value.fields:
+        return ""
+    rows = [[code(one.path), code(_short(one.value)), _verdict(one), escape(_sets(one))] for one in value.fields]
+    return heading("The request's fields") + table(("field", "value", "here", "sets"), rows)
+
+
+def _verdict(one: Field) -> str:
+    words = one.words.removeprefix(f"{one.path} ")
+    return escape(words) if one.verdict == "honoured" else mark(words, NOTE if one.verdict == "unknown" else WRONG)
+
+
+def _sets(one: Field) -> str:
+    return one.setting if one.verdict == "honoured" else ""
+
+
+def _elsewhere(value: Effective) -> str:
+    """What the program's other addresses make of the same request."""
+    parts = []
+    for address, told in value.elsewhere.value().items():
+        rows = [
+            [code(name), code(_short(here)), code(_short(there))]
+            for name, (here, there) in (told.get("fields", {}) | told.get("settings", {})).items()
+        ]
+        error = mark(visible(told["error"]), WRONG) if "error" in told else ""
+        head = ("field or setting", value.address, address)
+        parts.append(heading(f"Otherwise at {address}") + error + (table(head, rows) if rows else ""))
+    return "".join(parts)
 
 
 def view_answers(value: Answers) -> str:
@@ -192,6 +230,11 @@ def _dropped(value: Any) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def _short(value: Any) -> str:
+    """A value that a request may hold, short however long it is."""
+    return clip(_json(value), 120)
 
 
 def _word(piece: bytes) -> str:
