@@ -42,6 +42,7 @@ _HOMES = {
     "presets": "workbench.sampling.presets",
     "compare_chains": "workbench.resample",
     "compare_presets": "workbench.resample",
+    "request_settings": "workbench.resample",
     "redraw": "workbench.resample",
     "doctor": "workbench.doctor",
     "Host": "workbench.runtime.host",

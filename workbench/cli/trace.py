@@ -81,7 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
 def describe(result: Trace) -> list[str]:
     """A trace as lines of text, stage by stage."""
     elapsed = result.elapsed_ms.value()
-    lines = unknown_fields(result.conversation) + _unheeded(result)
+    lines = unknown_fields(result.conversation)
+    lines += [heading("" if lines or at else "Request", words) for at, words in enumerate(_unheeded(result))]
     if result.rendered is not None:
         lines += render.describe(result.rendered, result.conversation, elapsed.get("rendered"))
     if result.tokens is not None:
@@ -99,11 +100,7 @@ def describe(result: Trace) -> list[str]:
 def _unheeded(result: Trace) -> list[str]:
     """What of the request's sampling was not followed, where there is more to say of it than its name."""
     named = result.conversation.unknown_fields
-    return [
-        heading("", field.words)
-        for field in _fields(result)
-        if field.looks_like or field.why or field.path not in named
-    ]
+    return [field.words for field in _fields(result) if field.looks_like or field.why or field.path not in named]
 
 
 def _fields(result: Trace) -> tuple[Field, ...]:
