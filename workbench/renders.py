@@ -30,17 +30,20 @@ def render_all(
     engines: Iterable[str] | None = None,
     clock: str | None = None,
     track: bool = True,
+    measure: bool = True,
     progress: Progress | None = None,
     cancel: Cancel | None = None,
 ) -> Renders:
     """The request as each of `engines` writes it (all, by name), those that cannot run named with the reason.
 
+    `measure`: also which fields each of them uses and what is not in its prompt, by a render without each field.
     Errors: `Cancelled`.
     """
     from datetime import datetime
 
     from workbench.engines import Job, render
     from workbench.errors import Cancelled, WorkbenchError
+    from workbench.measured import measured
     from workbench.setup import ENGINE_NAMES, parse_clock
 
     names = tuple(engines) if engines is not None else ENGINE_NAMES
@@ -56,9 +59,13 @@ def render_all(
             raise
         except WorkbenchError as error:
             absent.append(Absent(name, str(error)))
+    known = [
+        measured(conversation, template, rendered, clock=clock, progress=progress, cancel=cancel)
+        for rendered in (renders if measure else ())
+    ]
     changed = tuple(one for rendered in renders if (one := rewritten(conversation, rendered)) is not None)
     package = _wait(asked, cancel) if asked is not None else None
-    return Renders(tuple(renders), tuple(absent), package=package, rewritten=changed)
+    return Renders(tuple(renders), tuple(absent), package=package, rewritten=changed, measured=tuple(known))
 
 
 def _wait(asked: Future[Rendered | str], cancel: Cancel | None) -> Rendered | str:
@@ -160,5 +167,7 @@ def agreement(
     for done, (name, request) in enumerate(requests.items()):
         if progress is not None:
             progress(name, done, len(requests))
-        found.append((name, side_by_side(request, setup, tokens=False, track=False, cancel=cancel, **options)))
+        found.append(
+            (name, side_by_side(request, setup, tokens=False, track=False, measure=False, cancel=cancel, **options))
+        )
     return Agreement(tuple(found))

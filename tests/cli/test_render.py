@@ -105,3 +105,26 @@ def test_texts_that_have_the_same_tokens_are_told(workbench):
     ran = workbench("render", "hello", "--model", "toolsmith", "--engine", "all")
     if "llama-server: not evaluated" not in ran.out:
         assert "; same ids\n" in ran.out
+
+
+def test_what_the_request_loses_and_which_fields_count_is_told(workbench, tmp_path):
+    path = tmp_path / "cuts.jinja"
+    path.write_text("{{ messages[0].content[:5] }}{{ mood }}")
+    body = {"messages": [{"role": "user", "content": "Hello there"}], "chat_template_kwargs": {"mood": "calm"}, "x": 1}
+    ran = workbench("render", "-", "--template", path, stdin=json.dumps(body).encode())
+    assert "not in the prompt: 6 of 11 characters of the user message's text (messages[0].content)" in ran.out
+    assert "used: chat_template_kwargs.mood (with it the prompt is 4 characters longer" in ran.out
+    assert "not used: x (the prompt is the same without it)" in ran.out
+    (render,) = workbench("render", "-", "--template", path, "--json", stdin=json.dumps(body).encode()).json["renders"]
+    assert render.keys() >= KEYS | {"fields", "missing", "quiet", "untold"}
+    assert render["missing"][0]["first"] == " there"
+    assert {field["path"]: field["verdict"] for field in render["fields"]} == {
+        "chat_template_kwargs.mood": "used",
+        "x": "not used",
+    }
+
+
+def test_all_engines_are_held_side_by_side_field_by_field(workbench, request_file, template_file):
+    ran = workbench("render", request_file, "--template", template_file, "--engine", "all")
+    (row,) = [line for line in ran.out.splitlines() if line.strip().startswith("max_tokens")]
+    assert set(row.split()[1:]) == {"elsewhere"}

@@ -1,5 +1,7 @@
 """Who has how much of a prompt, and what of the request is not in it."""
 
+# ruff: noqa: E501  templates are written as their authors write them
+
 from __future__ import annotations
 
 from typing import Any
@@ -72,10 +74,162 @@ def test_the_view_names_both() -> None:
     assert "the tool read (tools[0])" in shown
 
 
-def test_without_origins_nothing_is_claimed() -> None:
+def test_without_a_prompt_nothing_is_claimed() -> None:
     conversation = Conversation.from_dict({"messages": ASK})
     assert reach(conversation, render(conversation, Template("{{ 1 / 0 }}"))) is None
-    assert reach(conversation, render(conversation, Template(TURNS), track=False)) is None
+
+
+def untracked(source: str, content: str) -> Reach:
+    conversation = Conversation.from_dict({"messages": [{"role": "user", "content": content}]})
+    found = reach(conversation, render(conversation, Template(source), track=False))
+    assert found is not None
+    assert not found.known
+    return found
+
+
+LONG = "Never touch the folder build/ and answer in one line."
+
+
+def test_without_origins_the_text_is_searched_for() -> None:
+    assert untracked("{{ messages[0].content | tojson }}", 'a "long" text\nof two lines').missing == ()
+    (cut,) = untracked("{{ messages[0].content[:20] }}", LONG).missing
+    assert (cut.characters, cut.size, cut.first) == (33, 53, LONG[20:])
+    (gone,) = untracked("nothing of it", LONG).missing
+    assert (gone.characters, gone.first) == (53, LONG)
+
+
+def test_without_origins_a_short_text_that_is_not_found_is_not_evaluated() -> None:
+    found = untracked("{{ messages[0].content | length }}", "Hi")
+    assert (found.missing, [part.path for part in found.untold]) == ((), ["messages[0].content"])
+
+
+@pytest.mark.parametrize(
+    ("source", "characters", "first", "last"),
+    [
+        ("{{ messages[0].content[:12] }}", 41, LONG[12:], LONG[12:]),
+        ("{{ messages[0].content[12:] }}", 12, "Never touch ", "Never touch "),
+        ("{{ messages[0].content[10:20] }}", 43, LONG[:10], LONG[20:]),
+        ("{{ messages[0].content[10:20] | upper }}", 43, LONG[:10], LONG[20:]),
+        ("{{ messages[0].content[:12] | tojson }}", 41, LONG[12:], LONG[12:]),
+        ("{{ messages[0].content | replace('folder ', '') }}", 7, "folder ", "folder "),
+    ],
+)
+def test_how_much_of_a_text_is_missing(source: str, characters: int, first: str, last: str) -> None:
+    (part,) = of(source, [{"role": "user", "content": LONG}]).missing
+    assert (part.path, part.characters, part.size) == ("messages[0].content", characters, 53)
+    assert (part.first, part.last) == (first, last)
+
+
+@pytest.mark.parametrize(
+    "way", ["", "|upper", "|tojson", "|e", "|string", "|indent(4)", "|replace('\n', '\\n')", "|list|join"]
+)
+def test_a_text_that_is_only_written_in_another_way_is_not_missing(way: str) -> None:
+    content = 'A <b>"quoted"</b> text & more,\nand 日本語 too'
+    assert of("{{ messages[0].content" + way + " }}", [{"role": "user", "content": content}]).missing == ()
+
+
+def test_white_space_that_is_trimmed_is_said_quietly() -> None:
+    found = of("{{ messages[0].content | trim }}", [{"role": "user", "content": "\n two  words \n"}])
+    assert found.missing == ()
+    assert [(part.path, part.characters) for part in found.quiet] == [("messages[0].content", 4)]
+
+
+WIDE = {
+    "type": "function",
+    "function": {
+        "name": "look",
+        "description": "Look into a file",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "path": {"type": "string", "description": "where it lies"},
+                "how": {"type": "string", "enum": ["fast", "slow"]},
+                "range": {"type": "object", "properties": {"first": {"type": "integer", "description": "line"}}},
+            },
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "paths"),
+    [
+        ("{{ tools | tojson }}", []),
+        ("{{ tools }}", []),
+        ("{{ tools[0].function.name }}", [".description", ".parameters"]),
+        (
+            "{% set f = tools[0].function %}{{ f.name }}{{ f.description }}{% for n, p in f.parameters.properties.items() %}{{ n }}: {{ p.type }}{% endfor %}",
+            [
+                ".parameters.properties.path.description",
+                ".parameters.properties.how.enum[0]",
+                ".parameters.properties.how.enum[1]",
+                ".parameters.properties.range.properties.first",
+            ],
+        ),
+    ],
+)
+def test_a_tool_is_followed_parameter_by_parameter(source: str, paths: list[str]) -> None:
+    found = of(source + "{{ messages[0].content }}", [{"role": "user", "content": "Hi"}], tools=[WIDE])
+    assert [part.path for part in found.missing] == ["tools[0].function" + path for path in paths]
+
+
+def called(arguments: Any) -> list[dict[str, Any]]:
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": arguments}}
+    return [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+
+
+BOTH = {"path": "a.py", "range": {"first": 4, "last": 9}}
+START = "{{ messages[0].content }}{% set f = messages[1].tool_calls[0].function %}{{ f.name }}"
+
+
+@pytest.mark.parametrize(
+    ("source", "arguments", "paths"),
+    [
+        ("{{ f.arguments | tojson }}", BOTH, []),
+        ("{{ f.arguments }}", '{"path": "a.py", "range": {"first": 4, "last": 9}}', []),
+        ("{{ f.arguments.path }}", BOTH, [".range"]),
+        ("{{ f.arguments.path }}{{ f.arguments.range.first }}", BOTH, [".range.last"]),
+        ("", BOTH, [""]),
+        ("", '{"path": "a.py"}', [""]),
+        ("", "{}", []),
+        ("", {}, []),
+        ("{{ f.arguments[:12] }}", '{"path": "a.py", "range": {"first": 4}}', [".path", ".range.first"]),
+    ],
+)
+def test_a_call_is_followed_argument_by_argument(source: str, arguments: Any, paths: list[str]) -> None:
+    found = of(START + source, called(arguments))
+    assert [part.path for part in found.missing] == ["messages[1].tool_calls[0].function.arguments" + p for p in paths]
+    assert [part.path for part in found.quiet] == ["messages[1].tool_calls[0].id"]
+
+
+@pytest.mark.parametrize("engine", ["transformers", "llama.cpp", "llama-cpp-python", "llama-server", "ollama"])
+def test_a_template_that_writes_everything_loses_nothing(engine: str) -> None:
+    source = (
+        "{% for t in tools %}{{ t.function.name }}{{ t.function.description }}{{ t.function.parameters | tojson }}{% endfor %}"
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% for c in m.tool_calls or [] %}{{ c.function.name }}"
+        "{% if c.function.arguments is string %}{{ c.function.arguments }}{% else %}{{ c.function.arguments | tojson }}{% endif %}"
+        "{% endfor %}{% endfor %}, which is unlike any template that is known by its text, by more than a hundred characters"
+    )
+    messages = [*called('{"path": "a.py", "exact": true, "n": 2.5}'), {"role": "tool", "content": "x = 1\n"}]
+    found = of(source, messages, engine=engine, tools=[WIDE])
+    assert (found.missing, found.untold) == ((), ())
+
+
+def test_an_engine_that_keeps_a_part_back_is_named_as_the_reason() -> None:
+    found = of("{{ '<|im_start|>' }}", [*ASK], engine="llama.cpp-legacy", tools=[WIDE])
+    assert [(part.path, part.because) for part in found.missing] == [
+        ("tools[0]", "the engine does not hand it on to a template")
+    ]
+
+
+def test_many_parts_take_no_longer_than_their_number() -> None:
+    """Each part is looked up by its path: no part is held against every other."""
+    from workbench.compare import coverage
+
+    messages = [{"role": "user", "content": f"message {n} <&>"} for n in range(2_000)]
+    conversation = Conversation.from_dict({"messages": messages})
+    prompt = coverage.Prompt.of(render(conversation, Template("{{ messages | tojson }}")))
+    assert len(prompt.around("messages[7].content")) <= 4
 
 
 @pytest.mark.parametrize("odd", [{"tool_calls": 5}, {"tool_calls": [{"function": "f"}]}, {"tool_calls": [None]}])

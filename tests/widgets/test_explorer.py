@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from workbench.compare.branches import Branches
+from workbench.compare.fields import Measured
 from workbench.compare.lens import Lens
-from workbench.compare.reach import Reach
 from workbench.compare.surprises import Surprises
 from workbench.data import demo_model, toolsmith
 from workbench.gguf.header import read_header
@@ -213,7 +213,7 @@ def test_closing_ends_the_models_process(demo_model):
 
 def test_below_stand_the_engines_or_where_the_prompt_goes_and_they_follow_an_edit(explorer):
     settle(explorer, panel="reach", template="model")
-    assert isinstance(explorer.under, Reach)
+    assert isinstance(explorer.under, Measured)
     assert "Where the prompt goes" in explorer.below.outputs[0]["data"]["text/html"]
     sent = settle(explorer, panel="engines")
     assert explorer.trace.reused == ("rendered", "tokens", "scores", "generation", "parsed")

@@ -5,14 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workbench.errors import one_line
 from workbench.nesting import write_json
-from workbench.values import SCHEMA_VERSION, clip, finite
-
-if TYPE_CHECKING:
-    from workbench.conversation import Conversation
+from workbench.values import SCHEMA_VERSION, finite
 
 DONE, RESULT_IS_ERROR, CANNOT_RUN = 0, 1, 2
 INTERRUPTED = 130  # as shells write "ended by SIGINT"
@@ -86,12 +83,6 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}".replace("-0.000", "0.000")
     return str(value)
-
-
-def unknown_fields(conversation: Conversation) -> list[str]:
-    """A line that names the request's fields that have no meaning here; none where there are none."""
-    names = clip(", ".join(conversation.unknown_fields), 2_000)
-    return [f"Request     fields that are kept but have no effect here: {names}"] if names else []
 
 
 class Ticker:

@@ -11,22 +11,24 @@ from typing import TYPE_CHECKING, Any
 from workbench.cli.output import (
     DONE,
     RESULT_IS_ERROR,
+    Ticker,
     block,
     heading,
     print_json,
     print_lines,
     some,
     table,
-    unknown_fields,
 )
 from workbench.cli.stack import add_request, add_stack, read_request, read_setup
 from workbench.setup import ENGINE_NAMES, Setup
 from workbench.values import clip
 
 if TYPE_CHECKING:
+    from workbench.compare.fields import Measured
     from workbench.compare.renders import Renders
     from workbench.conversation import Conversation
     from workbench.engines import Template
+    from workbench.progress import Progress
     from workbench.stages import Rendered
 
 NAME = "render"
@@ -67,21 +69,26 @@ def run(arguments: argparse.Namespace) -> int:
     setup = read_setup(arguments, template=arguments.template, engine=engine)
     template = resolve_template(setup, read_header(setup.model) if setup.model else None)
     every = arguments.engine == ALL
-    found = _render(conversation, template, setup, every=every)
+    ticker = Ticker()
+    try:
+        found = _render(conversation, template, setup, every=every, progress=ticker)
+    finally:
+        ticker.clear()
     if arguments.json:
         more = {"template": {"label": template.label}, "unknown_fields": conversation.unknown_fields}
         print_json(more | found.to_dict())
     else:
-        print_lines(unknown_fields(conversation))
-        for rendered in found.renders:
-            print_lines(describe(rendered, conversation))
+        for rendered, measured in zip(found.renders, found.measured, strict=True):
+            print_lines(describe(rendered, measured))
         print_lines(f"{item.engine}: not evaluated, {item.reason}" for item in found.absent)
         print_lines(compared(found) if every else [])
     return RESULT_IS_ERROR if any(rendered.error for rendered in found.renders) else DONE
 
 
 def compared(found: Renders) -> list[str]:
-    """Which engines agree, and where each other text parts from the first."""
+    """Which engines agree, where each other text parts from the first, and which fields each of them uses."""
+    from workbench.views import fields
+
     lines = [heading("Compared", f"{len(found.renders)} engines")]
     for group in found.groups:
         where = found.first_difference(found.base, group[0]) if found.base is not None else None
@@ -96,18 +103,21 @@ def compared(found: Renders) -> list[str]:
         said += "" if same is None else "; same ids" if same else "; other ids"
         lines.append(f"  {', '.join(group)}: {said}")
     package = found.package_words()
-    return [*lines, f"  {package}"] if package else lines
+    lines += [f"  {package}"] if package else []
+    rows = fields.across(found.measured)
+    return [*lines, heading("Fields", "measured: the prompt with and without each"), *table(rows)] if rows else lines
 
 
-def describe(rendered: Rendered, conversation: Conversation, elapsed_ms: float | None = None) -> list[str]:
+def describe(rendered: Rendered, measured: Measured, elapsed_ms: float | None = None) -> list[str]:
     """A render as lines of text: its facts, the prompt itself, where its characters came from, what is not in it."""
-    from workbench.compare.reach import reach
-    from workbench.views.reach import missing_words
+    from workbench.views import fields
+    from workbench.views.reach import missing_words, quiet_words
 
     if rendered.error:
         error = rendered.error
         where = f" at line {error.line}" + (f" column {error.column}" if error.column else "") if error.line else ""
-        return [heading("Rendered", f"{rendered.engine}: {error.type}{where}", elapsed_ms), *block(error.message)]
+        lines = [heading("Rendered", f"{rendered.engine}: {error.type}{where}", elapsed_ms), *block(error.message)]
+        return lines + [f"  {words}" for words in fields.words(measured)]
     text = rendered.text or ""
     lines = [heading("Rendered", f"{rendered.engine} {rendered.version}, {len(text):,} characters", elapsed_ms)]
     lines += block(text)
@@ -117,21 +127,28 @@ def describe(rendered: Rendered, conversation: Conversation, elapsed_ms: float |
         by_source[source] = by_source.get(source, 0) + span.end - span.start
     rows: list[tuple[Any, ...]] = [(clip(source, 200), "characters", count) for source, count in by_source.items()]
     lines += some(table(rows, indent="    "), "origins")
-    goes = reach(conversation, rendered)
+    goes = measured.reach
     missing = missing_words(goes) if goes is not None else []
     lines += some([f"  not in the prompt: {clip(words, 500)}" for words in missing], "parts that are not in the prompt")
+    lines += [f"  note: {clip(words, 2_000)}" for words in (quiet_words(goes) if goes is not None else ())]
+    lines += some([f"  {clip(words, 500)}" for words in fields.words(measured)], "fields")
     lines += some([f"  rewritten before rendering: {rewrite}" for rewrite in rendered.rewrites], "rewrites")
     return lines + [f"  note: {clip(note, 2_000)}" for note in rendered.notes]
 
 
-def _render(conversation: Conversation, template: Template, setup: Setup, *, every: bool) -> Renders:
+def _render(
+    conversation: Conversation, template: Template, setup: Setup, *, every: bool, progress: Progress
+) -> Renders:
     """What the setup's engine writes, or every engine with those that are not there and why."""
     from workbench.compare.renders import Renders
     from workbench.engines import render
+    from workbench.measured import measured
     from workbench.renders import render_all, with_ids
 
     choice = setup.effective()["template"]
+    clock = choice["clock"]
     if every:
-        found = render_all(conversation, template, clock=choice["clock"])
+        found = render_all(conversation, template, clock=clock, progress=progress)
         return with_ids(found, setup) if setup.model else found
-    return Renders((render(conversation, template, engine=choice["engine"], clock=choice["clock"]),))
+    rendered = render(conversation, template, engine=choice["engine"], clock=clock)
+    return Renders((rendered,), measured=(measured(conversation, template, rendered, clock=clock, progress=progress),))

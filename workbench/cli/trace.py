@@ -20,15 +20,15 @@ from workbench.cli.output import (
     print_json,
     print_lines,
     table,
-    unknown_fields,
 )
 from workbench.cli.stack import add_request, add_stack, read_request, read_setup
 from workbench.errors import BadRequest
 from workbench.stages import show_bytes
 
 if TYPE_CHECKING:
+    from workbench.compare.fields import Measured
     from workbench.sampling.fields import Field
-    from workbench.stages import Generation, Parsed
+    from workbench.stages import Generation, Parsed, Rendered
     from workbench.trace import Trace
 
 NAME = "trace"
@@ -81,10 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
 def describe(result: Trace) -> list[str]:
     """A trace as lines of text, stage by stage."""
     elapsed = result.elapsed_ms.value()
-    lines = unknown_fields(result.conversation)
-    lines += [heading("" if lines or at else "Request", words) for at, words in enumerate(_unheeded(result))]
+    lines = [heading("" if at else "Request", words) for at, words in enumerate(_unheeded(result))]
     if result.rendered is not None:
-        lines += render.describe(result.rendered, result.conversation, elapsed.get("rendered"))
+        lines += render.describe(result.rendered, measured_of(result.rendered, result), elapsed.get("rendered"))
     if result.tokens is not None:
         lines += _tokens(result, elapsed)
     if result.generation is not None:
@@ -108,6 +107,17 @@ def _fields(result: Trace) -> tuple[Field, ...]:
     from workbench.sampling.effective import unheeded
 
     return unheeded(result.conversation, result.setup) if result.generation is not None else ()
+
+
+def measured_of(rendered: Rendered, result: Trace) -> Measured:
+    """Which fields of the request the prompt hangs on, and what is not in it."""
+    from workbench.engines import resolve_template
+    from workbench.gguf.header import read_header
+    from workbench.measured import measured
+
+    setup = result.setup
+    template = resolve_template(setup, read_header(setup.model) if setup.model else None)
+    return measured(result.conversation, template, rendered, clock=setup.effective()["template"]["clock"])
 
 
 def _tokens(result: Trace, elapsed: dict[str, Any]) -> list[str]:

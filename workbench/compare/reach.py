@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
+from workbench.compare.coverage import Prompt, Stretch, lost, outer
+from workbench.compare.parts import Part, parts_of
 from workbench.conversation import Conversation
 from workbench.stages import Rendered, Span, Tokens
 from workbench.values import Value
 
 _MESSAGE = re.compile(r"messages\[(\d+)\]")
-_STEP = re.compile(r"[.\[]")
-_STEPS = 5  # of a path, such as messages[0].tool_calls[1].function, within which a part may lie
-# A field of a message that a template may write, and what it is in words.
-_FIELDS = (
-    ("content", "text"),
-    ("reasoning_content", "reasoning"),
-    ("reasoning", "reasoning"),
-    ("thinking", "reasoning"),
-)
+_KEPT = ("not handed on", "is not handed on", "does not know it")
+_SHOWN = 60  # characters of a stretch that are shown
 
 
 class Share(NamedTuple):
@@ -34,30 +28,44 @@ class Share(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """A part of the request that is not in the prompt: its path, and what it is in words."""
+    """A part of the request of which something is not in the prompt: its path, and what it is in words.
+
+    `characters` of its `size` are not there (both 0 for what has no text), from `start` of its text on; `first` and
+    `last` show the first and the last stretch that is missing, equal where there is one. `because` says why, where it
+    is known.
+    """
 
     path: str
     words: str
+    characters: int = 0
+    size: int = 0
+    start: int = 0
+    first: str = ""
+    last: str = ""
+    because: str = ""
 
 
 @dataclass(frozen=True)
 class Reach(Value):
     """Who has how much of the prompt, in order of appearance, and what of the request is not in it.
 
-    `known` is False where some characters' origins are unknown: then something that is called missing may be
-    among those.
+    `missing` are the parts of which something is lost; `quiet` those that most templates leave out (ids, names) or of
+    which only white space is lost; `untold` those of which it cannot be told. `known` is False where some characters'
+    origins are unknown: there texts were searched for.
     """
 
     shares: tuple[Share, ...]
     missing: tuple[Missing, ...]
     known: bool = True
+    quiet: tuple[Missing, ...] = ()
+    untold: tuple[Missing, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """`{shares, missing, known}`."""
+        """`{shares, missing, known, quiet, untold}`."""
         return {
             "shares": [share._asdict() for share in self.shares],
-            "missing": [part._asdict() for part in self.missing],
             "known": self.known,
+            **{name: [part._asdict() for part in getattr(self, name)] for name in ("missing", "quiet", "untold")},
         }
 
     def _rows(self) -> list[dict[str, Any]]:
@@ -68,12 +76,17 @@ class Reach(Value):
         return f"Reach({shares}; {len(self.missing)} missing)"
 
 
-def reach(conversation: Conversation, rendered: Rendered, tokens: Tokens | None = None) -> Reach | None:
-    """What became of the request in the prompt; None where there is no prompt or its origins were not followed.
+def reach(
+    conversation: Conversation,
+    rendered: Rendered,
+    tokens: Tokens | None = None,
+    reasons: Mapping[str, str] | None = None,
+) -> Reach | None:
+    """What became of the request in the prompt; None where there is no prompt.
 
-    A token belongs to the origin of its first character.
+    A token belongs to the origin of its first character. `reasons` says for a path why it is not there.
     """
-    if rendered.text is None or (rendered.text and all(span.origin == "unknown" for span in rendered.spans)):
+    if rendered.text is None:
         return None
     roles = [str(message.get("role")) for message in conversation.messages]
     last = _asks_from(conversation, rendered)
@@ -90,10 +103,57 @@ def reach(conversation: Conversation, rendered: Rendered, tokens: Tokens | None 
         Share(origin, name, size, count if tokens is not None else None)
         for (origin, name), (size, count) in shares.items()
     )
-    paths = {span.path for span in rendered.spans if span.path}
-    there = _inside_of(paths)
-    missing = tuple(part for part in _parts(conversation) if not _reached(part.path, paths, there))
-    return Reach(found, missing, not any(span.origin == "unknown" for span in rendered.spans))
+    prompt, every = Prompt.of(rendered), _Found(_reasons(rendered) | dict(reasons or {}))
+    for part in parts_of(conversation):
+        every.look(part, prompt)
+    known = not any(span.origin == "unknown" for span in rendered.spans)
+    return Reach(found, tuple(every.missing), known, tuple(every.quiet), tuple(every.untold))
+
+
+class _Found:
+    """The parts of which something is missing, as they are found."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        self.missing: list[Missing] = []
+        self.quiet: list[Missing] = []
+        self.untold: list[Missing] = []
+        self._reasons = reasons
+
+    def look(self, part: Part, prompt: Prompt) -> None:
+        """Look for a part; one of which nothing is there is told as a whole."""
+        gone = {leaf.path: lost(leaf, prompt) for leaf in part.leaves()}
+        self._sort(part, gone)
+
+    def _sort(self, part: Part, gone: dict[str, list[Stretch] | None]) -> None:
+        leaves = [leaf for leaf in part.leaves() if not leaf.quiet] or [*part.leaves()]
+        if part.inner and not all(_wholly(leaf, gone[leaf.path]) for leaf in leaves):
+            for inner in part.inner:
+                self._sort(inner, gone)
+            return
+        stretches = [(0, part.size)] if part.inner else gone[part.path]
+        if stretches is None:
+            self.untold.append(Missing(part.path, part.words, 0, part.size))
+        elif stretches:
+            only_space = part.text is not None and not any(part.text[start:end].strip() for start, end in stretches)
+            (self.quiet if part.quiet or only_space else self.missing).append(self._told(part, stretches))
+
+    def _told(self, part: Part, stretches: list[Stretch]) -> Missing:
+        text = part.text or ""
+        shown = [text[start : min(end, start + _SHOWN)] for start, end in (stretches[0], stretches[-1])]
+        count = sum(end - start for start, end in stretches)
+        because = next((self._reasons[path] for path in (part.path, *outer(part.path)) if path in self._reasons), "")
+        return Missing(part.path, part.words, count, part.size, stretches[0][0], shown[0], shown[1], because)
+
+
+def _wholly(leaf: Part, stretches: list[Stretch] | None) -> bool:
+    """Whether nothing of a part is there."""
+    return bool(stretches) and (leaf.text is None or stretches == [(0, len(leaf.text))])
+
+
+def _reasons(rendered: Rendered) -> dict[str, str]:
+    """What the engine itself says of the parts of a request that it keeps back."""
+    kept = [line.partition(": ")[0] for line in rendered.rewrites if line.endswith(_KEPT)]
+    return dict.fromkeys(kept, "the engine does not hand it on to a template")
 
 
 def _asks_from(conversation: Conversation, rendered: Rendered) -> int:
@@ -116,49 +176,3 @@ def _named(span: Span, roles: list[str], last: int) -> tuple[str, str]:
         index = int(message[1])
         return span.origin, f"{roles[index] if index < len(roles) else 'message'} (messages[{index}])"
     return span.origin, span.path or span.origin
-
-
-def _parts(conversation: Conversation) -> Iterator[Missing]:
-    """Everything in the request that a model might be meant to read."""
-    for index, message in enumerate(conversation.messages):
-        path, role = f"messages[{index}]", message.get("role")
-        for field, what in _FIELDS:
-            yield from _texts(message.get(field), f"{path}.{field}", f"the {role} message's {what}")
-        calls = message.get("tool_calls")
-        for number, call in enumerate(calls if isinstance(calls, list) else ()):
-            yield Missing(f"{path}.tool_calls[{number}]", f"the call of {_name_of(call)}")
-    for index, tool in enumerate(conversation.tools or ()):
-        yield Missing(f"tools[{index}]", f"the tool {_name_of(tool)}")
-    for index, _ in enumerate(conversation.documents or ()):
-        yield Missing(f"documents[{index}]", "a document")
-
-
-def _name_of(item: Any) -> str:
-    function = item.get("function") if isinstance(item, dict) else None
-    name = function.get("name") if isinstance(function, dict) else None
-    return str(name) if name is not None else "without a name"
-
-
-def _texts(value: Any, path: str, words: str) -> Iterator[Missing]:
-    if isinstance(value, str) and value.strip():
-        yield Missing(path, words)
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            kind = part.get("type") if isinstance(part, dict) else None
-            if kind != "text" or str(part.get("text", "")).strip():
-                yield Missing(f"{path}[{index}]", words if kind == "text" else f"a part of type {kind}")
-
-
-def _inside_of(paths: set[str]) -> set[str]:
-    """The paths, and those of everything that they lie within, as far down as `_parts` goes."""
-    found = set(paths)
-    for path in paths:
-        ends = [step.start() for step in islice(_STEP.finditer(path), _STEPS)]
-        found.update(path[:end] for end in ends)
-    return found
-
-
-def _reached(path: str, paths: set[str], there: set[str]) -> bool:
-    """Whether some character is from `path`, from within it, or from the whole that it is dumped with."""
-    whole = re.match(r"(messages\[\d+\]\.content)\[\d+\]$", path)  # a list printed as one
-    return path in there or bool(whole and whole[1] in paths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from workbench.compare.fields import Measured
 from workbench.compare.rewrites import Rewritten
 from workbench.compare.text import Difference, FirstDifference, differences, first_difference
 from workbench.compare.tokens import TokenAlignment, align_tokens
@@ -30,7 +31,8 @@ class Renders(Value):
 
     `ids`: token ids by engine where they were asked for: two texts can have the same ids. `package`: what the
     transformers package writes where it is installed, in words why it was not asked. `rewritten`: what engines
-    changed in the request before. `tokens`: each text's tokens by engine, where they were asked for.
+    changed in the request before. `tokens`: each text's tokens by engine, where they were asked for. `measured`: what
+    each engine does with each field of the request, and what of it is not in the prompt.
     """
 
     renders: tuple[Rendered, ...]
@@ -39,6 +41,7 @@ class Renders(Value):
     package: Rendered | str | None = None
     rewritten: tuple[Rewritten, ...] = ()
     tokens: tuple[tuple[str, Tokens], ...] = ()
+    measured: tuple[Measured, ...] = ()
 
     def __getitem__(self, engine: str) -> Rendered:
         found = next((rendered for rendered in self.renders if rendered.engine == engine), None)
@@ -115,13 +118,17 @@ class Renders(Value):
         return align_tokens(tokens[a], tokens[b], one, other, names=(a, b))
 
     def to_dict(self) -> dict[str, Any]:
-        """`{renders, not_evaluated, groups, differences, package, rewritten}`; a difference is to `base`'s text."""
+        """`{renders, not_evaluated, groups, differences, package, rewritten}`; a difference is to `base`'s text.
+
+        A render has `fields`, `missing`, `quiet` and `untold` beside its own keys, where they were measured.
+        """
         found = self.package if isinstance(self.package, Rendered) else None
+        known = {one.engine: one.to_dict() for one in self.measured}
         package = {"version": found.version, "same": self.package_agrees} if found is not None else None
         return {
             "package": package,
             "rewritten": [one.to_dict() for one in self.rewritten],
-            "renders": [rendered.to_dict() for rendered in self.renders],
+            "renders": [{**known.get(one.engine, {}), **one.to_dict()} for one in self.renders],
             "not_evaluated": [{"engine": item.engine, "reason": item.reason} for item in self.absent],
             "groups": [list(group) for group in self.groups],
             "differences": [self._difference(self.base, group[0]) for group in self.groups if self._other(group)],

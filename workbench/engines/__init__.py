@@ -44,19 +44,21 @@ def render(
     engine: str = "transformers",
     clock: str | None = None,
     track: bool = True,
+    tell: bool = True,
     on_text: Callable[[str], None] | None = None,
     cancel: Cancel | None = None,
 ) -> Rendered:
     """The prompt that `engine` writes for `conversation`, or the template's error as data.
 
-    `clock` is an ISO time, None for now; `track` asks for spans and events; `on_text` is called with the
-    text where an engine has it before its origins. Never raises for what a template does, nor for a fault of the
-    workbench in one engine, which is an error that says so. Errors: `CannotRun` for an engine that cannot run,
-    `BadRequest` for a clock that is no time, `Cancelled`.
+    `clock` is an ISO time, None for now; `track` asks for spans and events, `tell` for what an engine changed in the
+    request where that takes as long again; `on_text` is called with the text where an engine has it before its
+    origins. Never raises for what a template does, nor for a fault of the workbench in one engine, which is an error
+    that says so. Errors: `CannotRun` for an engine that cannot run, `BadRequest` for a clock that is no time,
+    `Cancelled`.
     """
     found = engine_named(engine)
     try:
-        return found.render(Job(conversation, template, clock, track, on_text), cancel=cancel)
+        return found.render(Job(conversation, template, clock, track, on_text, tell), cancel=cancel)
     except WorkbenchError:
         raise
     except Exception as fault:  # noqa: BLE001  it is named in the result, and the other engines' results stay

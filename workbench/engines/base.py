@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Job:
     """One render: `clock` is an ISO time, None for now; `track` asks for spans and events.
 
-    `on_text` may be called with the text while its origins are still followed.
+    `on_text` may be called with the text while its origins are still followed; `tell` False asks for the text alone,
+    where what the engine changed in the request takes as long again to find out.
     """
 
     conversation: Conversation
@@ -26,6 +27,7 @@ class Job:
     clock: str | None = None
     track: bool = True
     on_text: Callable[[str], None] | None = field(default=None, compare=False)
+    tell: bool = True
 
 
 class Engine(Protocol):

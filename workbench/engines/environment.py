@@ -160,6 +160,7 @@ def prepare(body: dict[str, Any]) -> Prepared:
     _check(tools, documents)
     kwargs = body.get("chat_template_kwargs") or {}
     _check_kwargs(kwargs)
+    rewrites += [f"chat_template_kwargs.{name}: not handed on" for name in kwargs if name not in visible(kwargs)]
     return Prepared(messages, tools, documents, bool(body.get("add_generation_prompt", True)), kwargs, rewrites)
 
 

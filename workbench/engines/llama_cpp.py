@@ -114,7 +114,9 @@ def told(found: Rendered, body: dict[str, Any], seen: dict[str, Any]) -> list[Sp
     placed: list[Span] = []
     for span in found.spans:
         if span.path in added:
-            placed.append(span._replace(origin="default", path=added[span.path]))
+            name = added[span.path]
+            own = body.get(name) is not None and body[name] == seen[name]
+            placed.append(span._replace(path=name) if own else span._replace(origin="default", path=name))
         elif span.path == "add_generation_prompt" and "add_generation_prompt" not in body:
             placed.append(span._replace(origin="default"))
         elif span.path is not None and span.path.startswith("messages["):
@@ -141,8 +143,14 @@ def checked(span: Span, text: str, body: dict[str, Any]) -> Span:
     value = value_at(body, span.path)
     if isinstance(value, str) and value[span.offset : span.offset + len(text)] == text:
         return span
-    origin: Origin = "default" if value is None else span.origin
+    origin: Origin = "default" if value is None and not _in_a_text(body, span.path) else span.origin
     return span._replace(origin=origin, verbatim=False, offset=None)
+
+
+def _in_a_text(body: Any, path: str) -> bool:
+    """Whether a path leads into a text: arguments that were sent as one."""
+    ends = [step.start() for step in _STEP.finditer(path)]
+    return any(isinstance(value_at(body, path[:end].rstrip(".")), str) for end in ends if end)
 
 
 def value_at(body: Any, path: str) -> Any:

@@ -13,7 +13,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from .seen import SWITCH, changes, showing, shown
+from .seen import SWITCH, changes, showing, shown, words_of
 from .serving import Meta, Send, send_text, serve
 from .wasm import Module, stopped
 
@@ -49,7 +49,7 @@ class Answers:
         values = shown(again["text"]) if again.get("ok") and again.get("caps") == caps else None
         if values is None:
             return {}
-        return {"seen": values, "rewrites": [str(change) for change in changes(body, values, template)]}
+        return {"seen": values, "rewrites": words_of(changes(body, values, template))}
 
     def render(self, template: str, context: Meta, clock: datetime) -> Meta:
         """What the module answers; a trap as `{ok: false, stage: "trap", ...}`."""

@@ -65,9 +65,10 @@ class LlamaServer:
             model = str(_model(job.template))
             telling = str(_model(_showing(job.template))) if job.template.own else model
             options: dict[str, Any] = {"override": override, "template": text, "model": model, "more": more}
+            options["tell"] = job.tell
             options["showing"] = {"override": "" if job.template.own else showing(text), "model": telling}
             reply = all_told(sandbox().render(options, body_of(job), cancel=cancel), notes)
-        if reply.text is not None and "seen" not in reply.plain and not reply.cut and not address:
+        if reply.text is not None and "seen" not in reply.plain and not reply.cut and not address and job.tell:
             notes.append("not evaluated: what the server rewrote in the request")
         if job.template.adds_bos:
             notes.append("the file asks for BOS: where the template writes it too, the server takes it off again")

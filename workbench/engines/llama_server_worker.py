@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 import xllamacpp
 
 from .llama_server_http import apply, error_of, with_arguments
-from .seen import SWITCH, changes, shown
+from .seen import ABSENT, CARRIED, SWITCH, VARIABLES, Change, changes, shown, words_of
 from .server_log import DidNotStart, started
 from .serving import MIB, Meta, Send, send_text, serve
 
 _NO_HEADER = "\n"  # no value that a header can have, so that the server leaves the header out
 _WAIT_S = 600.0  # for the server: this process' own limits end before
+_FIELDS = 16  # of a request that are looked at for what they set
 _ROOM = 512 * MIB  # by which one request may let this process grow
 
 
@@ -44,7 +45,7 @@ class Answers:
             text, facts = self.apply(options["override"], options["model"], with_arguments(body, options["more"]))
         send_text(send, text, facts)
         with said_to_stderr():
-            told = self.seen(options, body, facts.get("caps")) if text is not None else {}
+            told = self.seen(options, body, facts.get("caps")) if text is not None and options.get("tell", True) else {}
         send(json.dumps(told).encode())
 
     def apply(self, template: str, model: str, body: bytes) -> tuple[str | None, Meta]:
@@ -65,7 +66,22 @@ class Answers:
         values = shown(text) if text is not None and facts.get("caps") == caps else None
         if values is None:
             return {}
-        return {"seen": values, "rewrites": [str(change) for change in changes(body, values, options["template"])]}
+        found = changes(body, values, options["template"])
+        return {"seen": values, "rewrites": words_of([self._caused(change, options, body) for change in found])}
+
+    def _caused(self, change: Change, options: Meta, body: Meta) -> Change:
+        """A variable that was added, with the field of the request without which it would be another one."""
+        name = change.path
+        if change.before is not None or change.after is None or name not in VARIABLES:
+            return change
+        for field in [field for field in body if field not in CARRIED][:_FIELDS]:
+            without = {key: value for key, value in body.items() if key != field}
+            asked = with_arguments(without, {**options["more"], SWITCH: True})
+            text, _ = self.apply(options["showing"]["override"], options["showing"]["model"], asked)
+            values = shown(text) if text is not None else None
+            if values is not None and values.get(name, ABSENT) != json.loads(change.after):
+                return change._replace(words=f"{change.after}, set by the request's {field}")
+        return change
 
     def _ready(self, template: str, model: str) -> Running:
         """The server of this template and model; another one is stopped before: one port is open at most."""

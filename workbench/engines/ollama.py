@@ -12,9 +12,11 @@ from workbench.engines.base import Job
 from workbench.engines.limits import Reply, Sandbox
 from workbench.engines.llama_cpp import checked
 from workbench.engines.ollama_build import GO, HOW, module_path
-from workbench.engines.ollama_request import request_of
+from workbench.engines.ollama_changes import of_go, of_jinja, of_turns, plain_to_go
+from workbench.engines.ollama_request import request_of, think_field
 from workbench.engines.replies import clock_note, clock_of, refused, rendered
-from workbench.nesting import write_json
+from workbench.engines.seen import ABSENT, Change, differences, variable_changes, words_of
+from workbench.nesting import read_json, write_json
 
 if TYPE_CHECKING:
     from workbench.progress import Cancel
@@ -64,8 +66,11 @@ class Ollama:
         clock = clock_of(job)
         options = {"template": choice.template, "clock": clock, "track": job.track}
         reply = sandbox().render(options, write_json(body).encode(), cancel=cancel)
-        reply.plain["rewrites"] = [] if reply.text is None else rewrites
         notes = [choice.note] if choice.note else []
+        seen = _seen_by_go(job.conversation.data, body, reply)
+        if seen is None and reply.text is not None:
+            notes.append("not evaluated: what Ollama changed in the messages")
+        reply.plain["rewrites"] = [] if reply.text is None else [*(seen or ()), *rewrites]
         if reply.plain.get("legacy"):
             notes.append("the template does not mention .Messages: it is executed once for each exchange")
         lost = _lost(job.conversation.data, reply.plain.get("names") or [])
@@ -82,17 +87,66 @@ class Ollama:
         from workbench.engines.llama_cpp import LlamaCpp
 
         asked = {"messages": [_openai(message) for message in body["messages"]], "tools": body["tools"]}
-        if body["think"] is not None:
-            asked["chat_template_kwargs"] = {"enable_thinking": bool(body["think"])}
+        asked |= {"chat_template_kwargs": _thinking(body["think"])}
         found = LlamaCpp().render(replace(job, conversation=Conversation.from_dict(asked)), cancel=cancel)
+        seen = _seen_by_jinja(job, body, asked["messages"], found)
+        untold = ["not evaluated: what Ollama changed in the messages"] if seen is None and found.text else []
         return replace(
             found,
             spans=tuple(_as_sent(span, found.text or "", body["messages"], job) for span in found.spans),
             engine=self.name,
             version=f"{self.version()}; {found.version}",
-            rewrites=(*rewrites, *found.rewrites),
-            notes=(note, *found.notes),
+            rewrites=(*(found.rewrites if seen is None else seen), *rewrites) if found.text is not None else (),
+            notes=(note, *found.notes, *untold),
         )
+
+
+def _thinking(think: bool | str | None) -> dict[str, Any]:
+    """The template's arguments that Ollama makes of `think`.
+
+    https://github.com/ollama/ollama/blob/fb30760996871fa9460115c753afd2c60d4ab0f7/llm/llama_server.go#L2189
+    """
+    level = {"reasoning_effort": think} if isinstance(think, str) else {}
+    return {} if think is None else {"enable_thinking": bool(think), **level}
+
+
+def _seen_by_jinja(job: Job, sent: dict[str, Any], handed: list[Any], found: Rendered) -> list[str] | None:
+    """How what the template saw differs from the request, in words; None where it cannot be told."""
+    body = job.conversation.data
+    seen = found.request.value() if found.request is not None else None
+    messages = of_jinja(sent["messages"], handed, seen["messages"]) if seen is not None else None
+    if seen is None or messages is None:
+        return None
+    kept = {name: seen[name] for name in ("tools", "documents", "add_generation_prompt") if name in seen}
+    variables = kept | (seen.get("chat_template_kwargs") or {})
+    field = think_field(body)
+    changed = []
+    for change in variable_changes({"tools": body.get("tools")}, variables, job.template.text):
+        given = field and change.path in _thinking(sent["think"])
+        words = f"{change.after}, set by the request's {field}"
+        same = change.path == field and read_json(change.after or "null") == body.get(field)
+        changed += [] if given and same else [change._replace(words=words) if given else change]
+    return words_of([*messages.changes(body["messages"]), *changed])
+
+
+def _seen_by_go(body: dict[str, Any], sent: dict[str, Any], reply: Reply) -> list[str] | None:
+    """How what a Go template saw differs from the request, in words; None where it cannot be told."""
+    shown = reply.tracked.get("shown")
+    if not shown:
+        return None
+    before, given = plain_to_go(body["messages"]), body.get("tools")
+    changed: list[Change] = []
+    if reply.plain.get("legacy"):
+        messages, tools = of_turns(sent["messages"], shown), None
+    else:
+        messages, tools = of_go(sent["messages"], shown) or (None, None)
+    if messages is None:
+        return None
+    differences("tools", given or ABSENT, tools or ABSENT, changed)
+    field = think_field(body)
+    if field and sent["think"] != body.get(field) and field != "reasoning":
+        differences(field, body[field], sent["think"], changed)
+    return words_of([*messages.changes(before), *changed])
 
 
 def _with_origins(found: Rendered, reply: Reply, sent: dict[str, Any], job: Job, template: str) -> Rendered:
@@ -114,7 +168,9 @@ def _as_sent(span: Span, text: str, messages: list[Any], job: Job) -> Span:
 
     if span.path is None:
         return span
-    named = span._replace(path=sourced(span.path, messages))
+    field = think_field(job.conversation.data)
+    thinking = span.path.startswith("chat_template_kwargs.") and field
+    named = span._replace(path=field if thinking else sourced(span.path, messages))
     return checked(named, text[span.start : span.end], job.conversation.data)
 
 
@@ -122,7 +178,13 @@ def _openai(message: dict[str, Any]) -> dict[str, Any]:
     """A message of Ollama's in the shape of a chat-completions request, empty fields left out."""
     named = {"thinking": "reasoning_content", "tool_name": "name"}
     fields = {named.get(name, name): value for name, value in message.items() if name in ("role", "content") or value}
-    return {name: value for name, value in fields.items() if name not in ("images", "from", "part")}
+    found = {name: value for name, value in fields.items() if name not in ("images", "from", "part")}
+    if "tool_calls" in found:  # llama-server, which Ollama asks, says it of every call
+        found["tool_calls"] = [
+            {"type": "function", "function": call["function"], **({"id": call["id"]} if call["id"] else {})}
+            for call in found["tool_calls"]
+        ]
+    return found
 
 
 class Choice(NamedTuple):

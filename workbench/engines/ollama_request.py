@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
+from workbench.engines.ollama_tools import tools_read
 from workbench.errors import CannotRun
 from workbench.nesting import MOST_LEVELS, levels, read_json
 
@@ -36,7 +38,7 @@ class TooDeep(CannotRun):
 def request_of(
     body: dict[str, Any], system: str = "", before: tuple[tuple[str, str], ...] = (), *, go: bool = True
 ) -> tuple[dict[str, Any], list[str]]:
-    """An OpenAI chat request as Ollama's /v1 endpoint hands it on, and what that changes, in words.
+    """An OpenAI chat request as Ollama's /v1 endpoint hands it on, and what that changes beside its messages, in words.
 
     `system` and `before` (role and text of messages) are what a Modelfile adds. A message of the request has its path
     as `from`, and `part` where it is one part of a content. `go`: a Go template renders it, not llama.cpp's engine.
@@ -47,7 +49,7 @@ def request_of(
     rewrites: list[str] = []
     messages: list[dict[str, Any]] = []
     for index, message in enumerate(body["messages"]):
-        found = _message(body["messages"], index, message, rewrites)
+        found = _message(body["messages"], index, message)
         messages += [{**one, "from": f"messages[{index}]"} for one in found]
     added = [{"role": "system", "content": system}] if system and _begins_without_system(messages) else []
     if before:
@@ -56,15 +58,13 @@ def request_of(
     if added:
         rewrites.append("the Modelfile's system text is added")
     messages = added + messages
-    parts = {message["from"]: message for message in messages if "part" in message}
-    then = "; texts of one role are joined again" if go else ""
-    rewrites += [f"{path}.content: each part becomes a message of its own{then}" for path in parts]
     _mark_images(messages, rewrites, go=go)
     unknown = [name for name in ("chat_template_kwargs", "documents") if body.get(name)]
     rewrites += [f"{name}: Ollama does not know it" for name in unknown]
     if body.get("add_generation_prompt") is False:
         rewrites.append("add_generation_prompt: Ollama does not know it and always asks for an answer")
-    return {"messages": messages, "tools": body.get("tools"), "think": _think(body)}, rewrites
+    tools = body.get("tools") if go else tools_read(body.get("tools"))
+    return {"messages": messages, "tools": tools, "think": _think(body)}, rewrites
 
 
 def _begins_without_system(messages: list[dict[str, Any]]) -> bool:
@@ -84,7 +84,7 @@ def _mark_images(messages: list[dict[str, Any]], rewrites: list[str], *, go: boo
             rewrites.append(f"{message['from']}.content[{message['part']}]: {does}")
 
 
-def _message(every: list[Any], index: int, message: dict[str, Any], rewrites: list[str]) -> list[dict[str, Any]]:
+def _message(every: list[Any], index: int, message: dict[str, Any]) -> list[dict[str, Any]]:
     content, calls = message.get("content"), message.get("tool_calls")
     path = f"messages[{index}]"
     role = _text_or_refuse(message.get("role"), f"{path}.role")
@@ -93,21 +93,16 @@ def _message(every: list[Any], index: int, message: dict[str, Any], rewrites: li
     more["tool_call_id"] = _text_or_refuse(message.get("tool_call_id"), f"{path}.tool_call_id")
     if role.lower() == "tool":
         more["tool_name"] = message.get("name") or _called(every, more["tool_call_id"])
-    unknown = [name for name in ("reasoning_content", "thinking") if message.get(name)]
-    rewrites += [f"{path}.{name}: Ollama does not know it" for name in unknown]
     if isinstance(content, str):
         return [{"role": role, "content": content, **more}]
     if isinstance(content, list):
         found = [{**_part(role, part), "part": number} for number, part in enumerate(content)]
         if found and calls:
             found[-1] |= more
-        elif reasoning:
-            rewrites.append(f"{path}.reasoning: lost, as the content is a list and there are no tool calls")
         return found
     kind = "null" if content is None else f"of type {type(content).__name__}"
     if calls is None:
         raise ValueError(f"{path}.content is {kind} and there are no tool calls: Ollama refuses the request")
-    rewrites.append(f"{path}.content: {kind}, an empty text in its place")
     return [{"role": role, "content": "", **more}]
 
 
@@ -155,7 +150,8 @@ def _call(call: Any, path: str) -> dict[str, Any]:
     arguments = function.get("arguments")
     if isinstance(arguments, str):
         try:
-            arguments = read_json(arguments, parse_constant=_no_number)
+            rules = {"parse_constant": _no_number, "parse_int": go_whole, "parse_float": go_number}
+            arguments = read_json(arguments, **rules)
         except RecursionError as error:
             raise TooDeep(path) from error
         except ValueError as error:
@@ -172,6 +168,18 @@ def _no_number(name: str) -> Any:
     raise ValueError(name)
 
 
+def go_whole(text: str) -> int:
+    """A whole number as Go reads it: as a float of 64 bits, and writes again."""
+    number = int(text)
+    return number if abs(number) <= 1 << 53 else int(Decimal(repr(float(number))))
+
+
+def go_number(text: str) -> float | int:
+    """A number with a point as Go reads it; one that is whole is written without."""
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) < 1e21 else number
+
+
 def _called(messages: list[Any], call_id: str) -> str:
     """The name of the last call with this id."""
     for message in reversed(messages):
@@ -180,6 +188,15 @@ def _called(messages: list[Any], call_id: str) -> str:
             if isinstance(call, dict) and call_id and call.get("id") == call_id:
                 return str((call.get("function") or {}).get("name") or "")
     return ""
+
+
+def think_field(body: dict[str, Any]) -> str:
+    """The field of a request that says how to think; "" for none."""
+    if body.get("think") is not None:
+        return "think"
+    if isinstance(body.get("reasoning"), dict):
+        return "reasoning" if body["reasoning"].get("effort") else ""
+    return "reasoning_effort" if body.get("reasoning_effort") else ""
 
 
 def _think(body: dict[str, Any]) -> bool | str | None:

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from .ollama_build import module_path
+from .ollama_changes import SHOWING, SHOWING_TURNS
 from .serving import Meta, Send, send_text, serve
 from .wasm import Module, stopped
 
@@ -40,7 +41,11 @@ class Answers:
         send_text(send, found.get("text") if found.get("ok") else None, facts)
         followed = found.get("ok") and options["track"]
         again = self.render({**job, "track": True}) if followed else {}  # a run of its own: it must not cost the text
-        send(json.dumps({"marked": again.get("marked") or ""}).encode())
+        told = {"marked": again.get("marked") or ""}
+        if found.get("ok"):
+            showing = SHOWING_TURNS if found.get("legacy") else SHOWING
+            told["shown"] = self.render({**job, "template": showing}).get("text") or ""
+        send(json.dumps(told).encode())
 
     def render(self, job: Meta) -> Meta:
         """What the program answers; a trap as `{ok: false, stage: "trap", ...}`."""

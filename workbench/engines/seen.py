@@ -13,6 +13,7 @@ from workbench.nesting import read_json, write_json
 
 SWITCH = "workbench_shows_variables"  # the request's argument that takes the other branch
 _BETWEEN = "\x1e"
+_ORDER = "its keys stand in the order "
 # Variables other than messages that llama.cpp sets or leaves out by itself.
 VARIABLES = (
     "tools",
@@ -28,6 +29,8 @@ VARIABLES = (
     "datetime",
     "documents",
 )
+# Fields of a request that reach a template by their own names.
+CARRIED = ("messages", "tools", "documents", "add_generation_prompt", "chat_template_kwargs", "model", "stream")
 
 
 class Change(NamedTuple):
@@ -46,6 +49,17 @@ class Change(NamedTuple):
         if self.after is None:
             return f"{self.path}: {self.before} is not handed on"
         return f"{self.path}: {self.before} became {self.after}"
+
+
+def words_of(found: list[Change]) -> list[str]:
+    """The changes in words; the same order of keys in several objects is one."""
+    lines, ordered = [], dict[str, list[str]]()
+    for change in found:
+        if change.words.startswith(_ORDER):
+            ordered.setdefault(change.words, []).append(change.path)
+        else:
+            lines.append(str(change))
+    return lines + [f"{', '.join(paths)}: {words}" for words, paths in ordered.items()]
 
 
 def showing(template: str) -> str:
@@ -75,14 +89,23 @@ def shown(text: str) -> dict[str, Any] | None:
 
 def changes(body: dict[str, Any], seen: dict[str, Any], template: str) -> list[Change]:
     """How the variables that a template saw differ from the request; variables that it never mentions are left out."""
-    kwargs = body.get("chat_template_kwargs") or {}
-    given = {name: body[name] for name in ("tools", "documents") if body.get(name) is not None}
-    given |= {"add_generation_prompt": body.get("add_generation_prompt", True)} | kwargs
     found: list[Change] = []
     _messages(body["messages"], seen["messages"], found)
+    return found + variable_changes(body, seen, template)
+
+
+def variable_changes(body: dict[str, Any], seen: dict[str, Any], template: str) -> list[Change]:
+    """The same of all variables but the messages; a field of the body that has a variable's name gives it too."""
+    kwargs = body.get("chat_template_kwargs") or {}
+    given = {name: body[name] for name in VARIABLES if body.get(name) is not None}
+    given |= {"add_generation_prompt": body.get("add_generation_prompt", True)} | kwargs
+    found: list[Change] = []
     for name in VARIABLES:
+        own = name in kwargs or name in ("tools", "documents", "add_generation_prompt")
+        if not own and name not in seen:
+            continue  # a field that is no template argument to this engine: nothing was taken from the template
         if name in template or name in ("tools", "documents"):
-            _differ(name, given.get(name, _ABSENT), seen.get(name, _ABSENT), found)
+            _differ(name, given.get(name, ABSENT), seen.get(name, ABSENT), found)
     return found
 
 
@@ -196,7 +219,20 @@ def _join(parts: list[Any], path: str) -> tuple[str, list[tuple[int, str | None]
     return text, found
 
 
-_ABSENT = object()
+ABSENT = object()
+
+
+def differences(path: str, before: Any, after: Any, found: list[Change]) -> None:
+    """Add each difference of two values to `found`; `ABSENT` is what is not there."""
+    _differ(path, before, after, found)
+
+
+def order_change(path: str, before: dict[str, Any], after: dict[str, Any], found: list[Change]) -> None:
+    """Add to `found` that the keys which two objects share stand in another order, where they do."""
+    kept = [name for name in before if name in after]
+    order = [name for name in after if name in before]
+    if kept != order:
+        found.append(Change(path, None, None, f"{_ORDER}{', '.join(order)}, and were sent as {', '.join(kept)}"))
 
 
 def _differ(path: str, before: Any, after: Any, found: list[Change]) -> None:
@@ -205,13 +241,14 @@ def _differ(path: str, before: Any, after: Any, found: list[Change]) -> None:
     while todo:
         path, before, after = todo.pop()
         if isinstance(before, dict) and isinstance(after, dict):
+            order_change(path, before, after, found)
             names = [*before, *(name for name in after if name not in before)]
-            todo += [(f"{path}.{n}", before.get(n, _ABSENT), after.get(n, _ABSENT)) for n in reversed(names)]
+            todo += [(f"{path}.{n}", before.get(n, ABSENT), after.get(n, ABSENT)) for n in reversed(names)]
         elif _item_by_item(path, before, after):
             for index in reversed(range(max(len(before), len(after)))):
-                one, other = (items[index] if index < len(items) else _ABSENT for items in (before, after))
+                one, other = (items[index] if index < len(items) else ABSENT for items in (before, after))
                 todo.append((f"{path}[{index}]", one, other))
-        elif before is not after and (before is _ABSENT or after is _ABSENT or not _same(before, after)):
+        elif before is not after and (before is ABSENT or after is ABSENT or not _same(before, after)):
             found.append(Change(path, _text(before), _text(after)))
 
 
@@ -228,7 +265,7 @@ def _same(before: Any, after: Any) -> bool:
 
 
 def _text(value: Any) -> str | None:
-    if value is _ABSENT:
+    if value is ABSENT:
         return None
     text = write_json(value, ensure_ascii=False)
     return text if len(text) <= 200 else text[:200] + "…"

@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple
 _LINE = re.compile(r"^\d+(?:\.\d+){2,} ([A-Z]) (?:\w+ {2,})?(?:(?!parser|lexer)\w+: )*", re.MULTILINE)
 _LAST = "exiting due to"  # what a server writes last; its log is written by a thread of its own
 _LAST_WAIT_S = 1.0
-_PLACE = re.compile(r"at line (\d+), column (\d+)")
+_PLACE = re.compile(r"at line (\d+), column (\d+) in source")
 _ERROR = "\nError: "  # before a template's own words
 _MOST = 4_000  # characters of a reason that are kept
 

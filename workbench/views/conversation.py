@@ -81,7 +81,5 @@ def _other(fields: dict[str, Any]) -> Iterator[list[str]]:
 
 
 def _remarks(value: Conversation) -> list[str]:
-    unknown = value.unknown_fields
-    remarks = [f"fields kept but without meaning here: {', '.join(unknown)}"] if unknown else []
     odd = [n for n in SAMPLING_FIELDS if n in value.data and value.data[n] is None]
-    return remarks + ([f"null in the request, so the default applies: {', '.join(odd)}"] if odd else [])
+    return [f"null in the request, so the default applies: {', '.join(odd)}"] if odd else []

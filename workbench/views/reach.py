@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from workbench.compare.reach import Reach
+from collections.abc import Iterable
+
+from workbench.compare.reach import Missing, Reach
 from workbench.views.html import cut, escape, heading, notes, table
 from workbench.views.palette import LINE, ORIGINS, style
 
 LIMIT_SHARES = 200
-UNSURE = "; some characters' origins are unknown, so it may be among those"
+LIMIT_MISSING = 100  # sentences
+LIMIT_LISTED = 6  # paths in one sentence
 
 
 def view(value: Reach) -> str:
@@ -31,10 +34,45 @@ def view(value: Reach) -> str:
     parts = [heading("Where the prompt goes"), f'<div style="white-space:nowrap;margin:4px 0">{bar}</div>']
     parts.append(table(("origin", "characters", "tokens", "share"), rows))
     parts.append(cut(len(rows), len(value.shares), "origins"))
-    return "".join(parts) + notes(missing_words(value), "Not in the prompt")
+    missing = missing_words(value)
+    parts += [notes(missing[:LIMIT_MISSING], "Not in the prompt"), cut(LIMIT_MISSING, len(missing), "parts")]
+    return "".join(parts) + notes(quiet_words(value))
 
 
 def missing_words(value: Reach) -> list[str]:
-    """What of the request is not in the prompt, one sentence each."""
-    unsure = "" if value.known else UNSURE
-    return [f"{part.words} ({part.path}){unsure}" for part in value.missing]
+    """What of the request is not in the prompt, by how much of it, one sentence each."""
+    return [one_words(part) for part in value.missing]
+
+
+def quiet_words(value: Reach) -> list[str]:
+    """What is left out as usual, and what cannot be told, a sentence for each kind."""
+    spaces = [part for part in value.quiet if not (part.first + part.last).strip()]
+    others = [part for part in value.quiet if part not in spaces]
+    lines = [f"only white space of {_listed(spaces)} is not in the prompt"] if spaces else []
+    lines += [f"most templates leave it out: {_listed(others)}"] if others else []
+    untold = "some origins are unknown, and the text does not tell"
+    return lines + (
+        [f"not evaluated, whether it is in the prompt: {_listed(value.untold)} ({untold})"] if value.untold else []
+    )
+
+
+def _listed(parts: Iterable[Missing]) -> str:
+    parts = list(parts)
+    shown = ", ".join(part.path for part in parts[:LIMIT_LISTED])
+    return shown + (f" and {len(parts) - LIMIT_LISTED:,} more" if len(parts) > LIMIT_LISTED else "")
+
+
+def one_words(part: Missing) -> str:
+    """One part: all of it or how many of its characters, where they begin, and why."""
+    why = f"; {part.because}" if part.because else ""
+    if not part.size:
+        return f"{part.words} ({part.path}){why}"
+    if part.characters == part.size:
+        return f"{part.words} ({part.path}), all {part.size:,} characters{_shown(part.first)}{why}"
+    last = f", the last missing ones{_shown(part.last)}" if part.last != part.first else ""
+    where = f"from character {part.start:,} on{_shown(part.first)}{last}"
+    return f"{part.characters:,} of {part.size:,} characters of {part.words} ({part.path}), {where}{why}"
+
+
+def _shown(text: str) -> str:
+    return f": {text!r}" if text else ""

@@ -8,8 +8,8 @@ from workbench.compare.renders import Agreement, Renders
 from workbench.compare.rewrites import Rewritten
 from workbench.compare.text import Difference
 from workbench.stages import Rendered
+from workbench.views import fields, tokens_alignment
 from workbench.views import rendered as one
-from workbench.views import tokens_alignment
 from workbench.views.html import code, cut, escape, fold, heading, mark, notes, table, visible, wrong
 from workbench.views.palette import FAINT, GOOD, MONO, NOTE, WRONG, Pair
 
@@ -29,6 +29,7 @@ def view(value: Renders) -> str:
     if value.base is not None:
         group = next(group for group in value.groups if value.base in group)
         parts.append(fold(f"The text of {_names(group)}, by origin", _whole(value[value.base])))
+    parts.append(fields.side_by_side(value.measured))
     told = {one.engine for one in value.rewritten}
     parts += [view_rewritten(one) for one in value.rewritten]
     for found in value.renders:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from workbench.branches import branch
 from workbench.compare.branches import Branches
-from workbench.compare.reach import reach
 from workbench.compare.surprises import surprises
-from workbench.engines import resolve_template
+from workbench.engines import Template, resolve_template
 from workbench.gguf.header import read_header
 from workbench.lens import lens
+from workbench.measured import measured
 from workbench.progress import Cancel, Progress
 from workbench.renders import render_all, with_ids
 from workbench.runtime.host import Host
 from workbench.sampling.table import sampler_trace
+from workbench.setup import Setup
 from workbench.trace import Trace
 from workbench.values import Value
 
@@ -37,18 +38,24 @@ class Asked(NamedTuple):
 Shown = Value | str  # a value, or in words why there is none
 
 
-def prompt_goes(asked: Asked, _progress: Progress, _cancel: Cancel) -> Shown:
-    """Who has how much of the prompt."""
-    found = asked.trace
-    goes = reach(found.conversation, found.rendered, found.tokens) if found.rendered is not None else None
-    return goes if goes is not None else "not evaluated: there is no prompt whose origins were followed"
+def prompt_goes(asked: Asked, progress: Progress, cancel: Cancel) -> Shown:
+    """Who has how much of the prompt, which fields it hangs on, what is not in it. Errors: `Cancelled`."""
+    found, setup = asked.trace, asked.trace.setup
+    if found.rendered is None or found.rendered.text is None:
+        return "not evaluated: there is no prompt"
+    template, clock = _template(setup), setup.effective()["template"]["clock"]
+    rest: Any = {"clock": clock, "tokens": found.tokens, "progress": progress, "cancel": cancel}
+    return measured(found.conversation, template, found.rendered, **rest)
+
+
+def _template(setup: Setup) -> Template:
+    return resolve_template(setup, read_header(setup.model) if setup.model else None)
 
 
 def every_engine(asked: Asked, progress: Progress, cancel: Cancel) -> Shown:
     """The request as every engine writes it, with token ids. Errors: those of the host, `Cancelled`."""
     found, setup = asked.trace, asked.trace.setup
-    template = resolve_template(setup, read_header(setup.model) if setup.model else None)
-    clock = setup.effective()["template"]["clock"]
+    template, clock = _template(setup), setup.effective()["template"]["clock"]
     renders = render_all(found.conversation, template, clock=clock, track=False, progress=progress, cancel=cancel)
     return with_ids(renders, setup, host=asked.host, cancel=cancel)
 

@@ -12,9 +12,11 @@ from typing import Any
 import ipywidgets
 import numpy as np
 
-from workbench.compare.reach import reach
 from workbench.conversation import Conversation
+from workbench.engines import resolve_template
 from workbench.errors import BadFile, Cancelled, WorkbenchError
+from workbench.gguf.header import read_header
+from workbench.measured import measured
 from workbench.progress import Cancel
 from workbench.runtime.host import Host
 from workbench.setup import Setup
@@ -23,6 +25,7 @@ from workbench.trace import STAGES, Trace, trace
 from workbench.values import Value
 from workbench.views import candidates, figures, html_of
 from workbench.views.candidates import Candidates
+from workbench.views.fields import words as field_words
 from workbench.views.html import wrong
 from workbench.views.reach import missing_words
 from workbench.views.rendered import error_words
@@ -272,10 +275,15 @@ class TraceExplorer(Live[Trace | None]):
         self.panes.tell("stage", sent.buffers, **told, facts=sent.facts, arrays=sent.arrays)
 
     def _missing(self, value: Rendered) -> list[str]:
-        """What of the request that is shown is not in the prompt, in words."""
-        conversation = self.stages.get("messages")
-        goes = reach(conversation, value) if conversation is not None else None
-        return [clean(f"not in the prompt: {words}") for words in missing_words(goes)] if goes is not None else []
+        """What of the request is not in the prompt, and what came of its fields of no common name, in words."""
+        conversation, (_, setup, _) = self.stages.get("messages"), self.choices.read()
+        if conversation is None or setup is None:
+            return []
+        template = resolve_template(setup, read_header(setup.model) if setup.model else None)
+        clock = setup.effective()["template"]["clock"]
+        found = measured(conversation, template, value, clock=clock, only=conversation.unknown_fields)
+        lost = missing_words(found.reach) if found.reach is not None else []
+        return [clean(words) for words in (*(f"not in the prompt: {words}" for words in lost), *field_words(found))]
 
     def _progress(self, stamp: int, operation: str, done: int, total: int) -> None:
         now = time.monotonic()

@@ -42,9 +42,7 @@ def messages(value: Conversation) -> Payload:
         path = f"tools[{i}]"
         fields = [_field(path, "", _dump(tool), text)]
         groups.append({"kind": "tool", "path": path, "title": f"tool {i}", "fields": fields})
-    unknown = value.unknown_fields
-    notes = [clean(f"kept, but without meaning here: {', '.join(unknown)}")] if unknown else []
-    return _payload({"groups": groups, "notes": notes}, text=("u32", text.joined()))
+    return _payload({"groups": groups, "notes": list[str]()}, text=("u32", text.joined()))
 
 
 def rendered(value: Rendered) -> Payload:
