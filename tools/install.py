@@ -57,13 +57,13 @@ def main() -> int:
 
 def make_venv() -> None:
     """`.venv` with pip, made again where its Python no longer runs."""
-    if works(PYTHON, "-c", "import pip"):
+    if has("pip"):
         return
     say(f"making .venv with Python {sys.version.split()[0]}")
     done = subprocess.run(
         [sys.executable, "-m", "venv", "--clear", str(VENV)], check=False, capture_output=True, text=True
     )
-    if done.returncode or not works(PYTHON, "-c", "import pip"):
+    if done.returncode or not has("pip"):
         raise SetupError(
             "Python's venv module cannot make an environment with pip; "
             "on Debian and Ubuntu: apt-get install python3-venv"
@@ -176,7 +176,7 @@ def install_packages(stamps: dict[str, str]) -> None:
     """The package itself, editable, with all extras, everything pinned by `constraints.txt`."""
     contents = [(ROOT / "pyproject.toml").read_bytes(), CONSTRAINTS.read_bytes(), str(ROOT).encode()]
     wanted = hashlib.sha256(b"\0".join(contents)).hexdigest()
-    if stamps.get("packages") == wanted and works(PYTHON, "-c", "import workbench, pytest, jupyterlab"):
+    if stamps.get("packages") == wanted and has("workbench", "pytest", "jupyterlab"):
         return
     say("installing the Python packages, a minute or two")
     # llama-cpp-python is in place by now, perhaps the user's own version: its pin must not make pip compile another.
@@ -262,10 +262,11 @@ def pip(*arguments: str) -> None:
         raise SetupError(f"pip {arguments[0]} failed; its last lines:\n{end}")
 
 
-def works(*command: str | Path) -> bool:
-    """Whether a program runs and ends well."""
+def has(*packages: str) -> bool:
+    """Whether `.venv`'s Python runs and finds these packages."""
+    probe = "import sys; from importlib.util import find_spec; sys.exit(not all(map(find_spec, sys.argv[1:])))"
     try:
-        done = subprocess.run([str(part) for part in command], check=False, capture_output=True)
+        done = subprocess.run([str(PYTHON), "-c", probe, *packages], check=False, capture_output=True)
     except OSError:
         return False
     return done.returncode == 0
