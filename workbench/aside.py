@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 ABANDONED_S = 24 * 3600.0  # of another machine: so old, it has no writer any more
 PREFIX = "gguf-workbench"  # of folders in the system's own place for temporary ones
@@ -45,6 +46,19 @@ def unfinished(folder: Path) -> Iterator[Path]:
     finally:  # an interrupt too
         with contextlib.suppress(OSError):  # the first error is the one to tell
             path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, to: Literal["read", "write"]) -> Iterator[None]:
+    """Nobody else writes files that belong together in `folder` meanwhile, where the system can see to it."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ImportError, OSError):  # Windows; no such folder, or a file system without locks
+            import fcntl
+
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_SH if to == "read" else fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager

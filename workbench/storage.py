@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from workbench import packed
-from workbench.aside import remove_abandoned, unfinished
+from workbench.aside import locked, remove_abandoned, unfinished
 from workbench.bounded import json_of, read_kept, require_few, require_size
 from workbench.errors import BadFile, BadRequest, one_line
+from workbench.nesting import write_json
 from workbench.packed import Packed
 from workbench.stages import Scores
 from workbench.trace import Trace
@@ -82,19 +83,19 @@ def _put(files: dict[str, bytes], folder: Path) -> None:
 
     An interrupt between two renames waits, for the three belong together.
     """
-    interrupt: KeyboardInterrupt | None = None
     with ExitStack() as stack:
         asides = {name: stack.enter_context(unfinished(folder)) for name in files}
         for name, path in asides.items():
             path.write_bytes(files[name])
-        for name, path in asides.items():
-            try:
+        stack.enter_context(locked(folder, "write"))
+        try:
+            for name, path in asides.items():
                 path.replace(folder / name)
-            except KeyboardInterrupt as asked:
-                interrupt = asked
-                path.replace(folder / name)
-    if interrupt is not None:
-        raise interrupt
+        except KeyboardInterrupt:
+            for name, path in asides.items():
+                if path.exists():
+                    path.replace(folder / name)
+            raise
 
 
 def _require_readable(files: dict[str, bytes]) -> None:
@@ -117,7 +118,8 @@ def load_trace(folder: Path) -> Trace:
 
     Errors: `BadFile` where it is none, was changed, or is larger than one that is saved.
     """
-    contents = {name: _read(folder, name) for name in (HASHES, TRACE, ARRAYS)}
+    with locked(folder, "read"):
+        contents = {name: _read(folder, name) for name in (HASHES, TRACE, ARRAYS)}
     try:
         _check_hashes(folder, contents)
         return _restore(json_of(contents[TRACE]), contents[ARRAYS])
@@ -153,7 +155,7 @@ def _unreadable(folder: Path, why: str) -> BadFile:
 def _json(trace: Trace) -> bytes:
     data = trace.to_dict()
     data["scores"] = {"arrays": ARRAYS} if trace.scores is not None else None
-    return json.dumps(_spelled(data), ensure_ascii=True, allow_nan=False).encode()
+    return write_json(_spelled(data), ensure_ascii=True, allow_nan=False).encode()
 
 
 def _arrays(trace: Trace) -> bytes:

@@ -14,6 +14,7 @@ from workbench.cli.trace import describe
 from workbench.conversation import SAMPLING_FIELDS, TEMPLATE_FIELDS, TRANSPORT_FIELDS, Conversation
 from workbench.data import toolsmith
 from workbench.errors import WorkbenchError
+from workbench.nesting import read_json, write_json
 from workbench.runtime.host import Host
 from workbench.setup import Setup
 from workbench.trace import Trace, trace
@@ -83,6 +84,16 @@ def test_any_value_in_any_place(host, tmp_path, place, odd):
         print_json(found.to_dict())
         print_lines(describe(found))
     assert json.loads(out.getvalue().splitlines()[0])["conversation"] == json.loads(request.to_json())
+    assert Trace.load(found.save(tmp_path / "kept")) == found
+
+
+@pytest.mark.parametrize("place", ["parameters", "arguments", "response_format"])
+def test_what_is_nested_as_deeply_as_a_request_may_be(host, tmp_path, place):
+    request = Conversation.from_json(write_json(PLACES[place](nested(900))))
+    found = trace(request, host.setup, host=host, until="tokens")
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        print_json(found.to_dict())
+    assert read_json(out.getvalue())["conversation"] == request.data
     assert Trace.load(found.save(tmp_path / "kept")) == found
 
 

@@ -12,9 +12,26 @@ from tests.robust.conftest import files_in
 from workbench.data import toolsmith
 from workbench.gguf.header import read_header
 from workbench.runtime.process import child_environment
+from workbench.trace import Trace
 
 pytestmark = pytest.mark.model
 
+SWEEP = """
+    import json, sys
+    from workbench.setup import Setup
+    from workbench.sweep import grid, sweep
+    from workbench.trace import Trace, trace
+    setup = Setup.from_dict({"model": sys.argv[1], "runtime": {"n_threads": 1}})
+    sys.stdin.readline()
+    requests = [[{"role": "user", "content": text}] for text in ("Hi", "Hello", "Good morning")]
+    setups = grid(setup, {"metadata.tokenizer.ggml.add_bos_token": [True, False]})
+    found = sweep(setups, requests, until="tokens", folder="swept")
+    traced = trace(requests[0], setup, until="tokens")
+    for _ in range(50):
+        traced.save("kept")
+        assert Trace.load("kept") == traced
+    print(json.dumps([[cell["ids"], cell["n_prompt"], cell["error"]] for cell in found.to_dict()["cells"]]))
+"""
 LAB = """
     import hashlib, json, sys, threading
     from workbench.gguf.altered import altered_copy
@@ -45,13 +62,11 @@ LAB = """
 """
 
 
-def labs(count):
+def labs(count, work=LAB, **options):
     """What `count` of them print; each begins when all are up."""
-    command = [sys.executable, "-c", textwrap.dedent(LAB), str(toolsmith())]
-    running = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=child_environment())
-        for _ in range(count)
-    ]
+    command = [sys.executable, "-c", textwrap.dedent(work), str(toolsmith())]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": child_environment()}
+    running = [subprocess.Popen(command, **pipes, **options) for _ in range(count)]
     for lab in running:
         lab.stdin.write("go\n")
         lab.stdin.flush()
@@ -73,3 +88,12 @@ def test_two_labs_at_once(cache, tmp_path, monkeypatch):
 
 
 UNTOUCHED = hashlib.sha256(toolsmith().read_bytes()).hexdigest()
+
+
+def test_two_sweeps_and_two_traces_into_one_folder(tmp_path):
+    cells = labs(3, SWEEP, cwd=tmp_path)
+    assert cells[:6] == cells[6:12] == cells[12:]
+    assert [error for _, _, error in cells] == [None] * 18
+    assert len(files_in(tmp_path / "swept")) == 6
+    assert files_in(tmp_path / "kept") == ["arrays.npz", "hashes.json", "trace.json"]
+    assert Trace.load(tmp_path / "kept").complete
