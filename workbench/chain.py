@@ -135,7 +135,10 @@ class Chain:
     def generation(self) -> Generation:
         """The answer."""
         ids = self.values["tokens"].ids
-        return self.host().generate(ids, self.sampling, named=self.named, progress=self.progress, cancel=self.cancel)
+        host = self.host()
+        generation = host.generate(ids, self.sampling, named=self.named, progress=self.progress, cancel=self.cancel)
+        self.runtime = host.info()
+        return generation
 
     def parsed(self) -> Parsed:
         """What a client makes of the answer."""
@@ -218,6 +221,8 @@ class Chain:
             return False
         if stage == "rendered":
             return self._same_file("template", old) and not self._asks_the_time() and self._same_request(old)
+        if stage in ("scores", "generation") and not self._same_buffers(old):
+            return False
         same = bool(getattr(old, INPUT[stage]) == self.values[INPUT[stage]])
         if stage == "generation":
             return same and old.setup.sampling_for(old.conversation) == self.sampling
@@ -228,6 +233,13 @@ class Chain:
     def _same_machine(self, old: Trace) -> bool:
         mine, theirs = self.environment, old.environment
         return mine.versions == theirs.versions and mine.system == theirs.system
+
+    def _same_buffers(self, old: Trace) -> bool:
+        """Whether extra buffers were used as they would be now; an old trace that does not say counts as the same."""
+        from workbench.runtime import limits
+
+        now = limits.known().runtime(self.setup)["use_extra_bufts"]
+        return bool(old.environment.runtime.value().get("model_params", {}).get("use_extra_bufts", now) == now)
 
     def _same_file(self, role: str, old: Trace) -> bool:
         return bool(self.environment.files.value().get(role) == old.environment.files.value().get(role))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class WorkbenchError(Exception):
@@ -59,11 +59,20 @@ class Cancelled(WorkbenchError):
     code = "cancelled"
 
 
+class Refused(NamedTuple):
+    """Of an instruction that a processor refused: which may be at fault, what was tried, what helps; each a clause."""
+
+    suspects: str
+    tried: str
+    helps: str
+
+
 class HostDied(WorkbenchError):
     """The process that held the model ended by itself.
 
     `signal` is its name ("SIGSEGV") or None, `exit_code` the code or None, `operation` what it was
-    doing, `settings` the setup as JSON text, `log` the last lines that llama.cpp wrote.
+    doing, `settings` the setup as JSON text, `log` the last lines that llama.cpp wrote; `refused` what
+    is known of an instruction that the processor refused (SIGILL), None for every other end.
     """
 
     code = "host-died"
@@ -76,28 +85,31 @@ class HostDied(WorkbenchError):
         operation: str,
         settings: str,
         log: tuple[str, ...],
+        refused: Refused | None = None,
     ) -> None:
         self.signal = signal
         self.exit_code = exit_code
         self.operation = operation
         self.settings = settings
         self.log = log
+        self.refused = refused
         how = f"was ended by {signal}" if signal else f"exited with code {exit_code}"
+        given = f"the model's process {how} while it was in: {operation}"
+        if refused is not None:
+            super().__init__(f"{given}; {refused.suspects}", refused.tried, refused.helps)
+            return
         last = f"its last log line was: {log[-1].strip()}" if log else "it logged nothing"
-        super().__init__(
-            f"the model's process {how} while it was in: {operation}",
-            last,
-            "the session goes on: the next call starts a fresh process",
-        )
+        super().__init__(given, last, "the session goes on: the next call starts a fresh process")
 
     def to_dict(self) -> dict[str, Any]:
-        """The common keys and `signal`, `exit_code`, `operation`, `settings`, `log`."""
+        """The common keys and `signal`, `exit_code`, `operation`, `settings`, `log`, `refused`."""
         return super().to_dict() | {
             "signal": self.signal,
             "exit_code": self.exit_code,
             "operation": self.operation,
             "settings": self.settings,
             "log": list(self.log),
+            "refused": self.refused._asdict() if self.refused is not None else None,
         }
 
 

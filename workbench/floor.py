@@ -15,6 +15,7 @@ from workbench.compare.scores import compare_scores
 from workbench.data import cache_dir
 from workbench.gguf.fingerprint import fingerprint
 from workbench.lockstep import Side, run_both
+from workbench.runtime import limits, records
 from workbench.runtime.host import Host
 from workbench.schema import fault
 from workbench.setup import Setup
@@ -88,7 +89,8 @@ def _facts(setup: Setup) -> FrozenJSON:
         {
             "model": fingerprint(str(setup.model)),
             "metadata": setup.metadata.value(),
-            "runtime": setup.effective()["runtime"],
+            "runtime": limits.known().runtime(setup),
+            "build": records.fingerprint(),
             "llama-cpp-python": machine.versions.value().get("llama-cpp-python"),
             "system": {name: machine.system.value()[name] for name in ("os", "machine", "cpu")},
             "text": hashlib.sha256(TEXT.encode()).hexdigest()[:16],

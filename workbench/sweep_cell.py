@@ -18,6 +18,7 @@ from workbench.conversation import Conversation
 from workbench.environment import versions
 from workbench.errors import Cancelled, HostDied, WorkbenchError
 from workbench.progress import Cancel
+from workbench.runtime import limits, records
 from workbench.schema import fault
 from workbench.setup import Setup
 from workbench.trace import STAGES, Trace, trace
@@ -165,7 +166,8 @@ def _log(error: WorkbenchError, host: Host) -> list[str]:
 
 def key_of(setup: Setup, request: Conversation, until: str) -> str:
     """A name for this cell: equal where setup, files, request, stage and versions are."""
-    told = [setup.to_dict(), request.body.value(), until, _state(setup), versions()]
+    build = [versions(), records.fingerprint(), limits.known().notes(setup)]
+    told = [setup.to_dict(), request.body.value(), until, _state(setup), build]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -1,4 +1,4 @@
-"""A processor that refuses an instruction, made with the machine's compiler: a library that is loaded before ggml's own.
+"""A processor that refuses an instruction: a library from the machine's compiler that is loaded before ggml's own.
 
 It stands in for the function in which ggml's CPU backend computes with weights that lie in extra buffers. A process
 that gets there runs an instruction that no processor has, in the middle of a pass, and its system ends it by SIGILL.

@@ -86,6 +86,7 @@ def describe(result: Trace) -> list[str]:
         lines += render.describe(result.rendered, measured_of(result.rendered, result), elapsed.get("rendered"))
     if result.tokens is not None:
         lines += _tokens(result, elapsed)
+    lines += [f"  note: {note}" for note in result.environment.runtime.value().get("notes", ())]
     if result.generation is not None:
         lines += _answer(result.generation, elapsed.get("generation"))
     if result.parsed is not None:

@@ -119,6 +119,7 @@ class _Measurement:
         self._not_loaded: list[WorkbenchError] = []
         self._refused: list[WorkbenchError] = []
         self._dead: HostDied | None = None
+        self._own_notes: dict[str, None] = {}  # what the hosts did otherwise than the setup says
 
     def run(self) -> Damage:
         with ThreadPoolExecutor(self._hosts) as pool:
@@ -141,6 +142,7 @@ class _Measurement:
         return Damage(self.setup, tuple(done_now), tuple(self._notes(len(done_now))))
 
     def _notes(self, done: int) -> Iterator[str]:
+        yield from self._own_notes
         if done < len(self.tasks):
             yield f"cancelled after {done} of {len(self.tasks)} requests"
         for error in self._not_loaded:
@@ -175,6 +177,8 @@ class _Measurement:
                 return
             with contextlib.suppress(Cancelled):
                 self._answer_all(host)
+            with self._lock:
+                self._own_notes |= dict.fromkeys(host.notes)
 
     def _answer_all(self, host: Host) -> None:
         died: list[int] = []

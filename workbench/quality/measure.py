@@ -22,7 +22,9 @@ from workbench.progress import Cancel, Progress
 from workbench.quality.result import PERCENTILES, Candidate, Quality, positions_per_chunk
 from workbench.quality.state import Floats, State
 from workbench.quality.statistics import FEWEST, figures, percentile
+from workbench.runtime import records
 from workbench.runtime.host import Host
+from workbench.runtime.limits import Limits
 from workbench.runtime.model_file import model_file
 from workbench.runtime.placement import layout
 from workbench.runtime.protocol import unpack_arrays
@@ -102,6 +104,7 @@ class _Measurement:
         self.setups, self.n_ctx, self.resume, self.on_chunk = setups, n_ctx, resume, on_chunk
         self.progress, self.cancel = progress, cancel
         self.resumed = 0
+        self._own_notes: list[str] = []
         self.files = [model_file(setup) for setup in setups]
         for setup, file in zip(setups, self.files, strict=True):
             file.require_weights()
@@ -112,18 +115,25 @@ class _Measurement:
         with _beside(str(self.setups[0].model)) as grids, Host(self.setups[0].replace(**FLAGS)) as host:
             ids = host.tokenize(text, progress=self.progress, cancel=self.cancel).ids
             chunks = self._chunks(len(ids))
-            state = State(self._facts(ids), (1 + 3 * (len(self.setups) - 1), positions_per_chunk(self.n_ctx)))
+            state = self._state(ids, host)
             known = [state.load(i) if self.resume else None for i in range(chunks)]
             self.resumed = sum(chunk is not None for chunk in known)
             for i in range(chunks):
                 if known[i] is None:
                     part = ids[i * self.n_ctx : (i + 1) * self.n_ctx].tolist()
-                    known[i] = self._chunk(host, part, i, chunks)
+                    held, known[i] = host.limits, self._chunk(host, part, i, chunks)
+                    if host.limits != held:
+                        state = self._state(ids, host)
                     state.save(i, known[i])  # type: ignore[arg-type]  # it was measured the line before
                     self._tell(known, self._wait_for(grids))
             reference = self._wait_for(grids)  # who leaves the block cancels them
         state.remove_old()
         return self._quality([chunk for chunk in known if chunk is not None], reference)
+
+    def _state(self, ids: Any, host: Host) -> State:
+        """What is kept of this measurement, as the host computes it; what it does of its own is noted."""
+        self._own_notes = [note for setup in self.setups for note in host.limits.notes(setup)]
+        return State(self._facts(ids, host.limits), (1 + 3 * (len(self.setups) - 1), positions_per_chunk(self.n_ctx)))
 
     def _wait_for(self, grids: Future[Grids]) -> Grids:
         """The grids, which are there long before the first chunk as a rule. Errors: `Cancelled`, `BadFile`."""
@@ -164,11 +174,10 @@ class _Measurement:
 
     def _chunk(self, host: Host, ids: list[int], number: int, chunks: int) -> Floats:
         """One chunk through all models: rows `nll_base`, then for each candidate `nll`, `kld`, `same_top`."""
-        arguments = {
-            "ids": ids,
-            "first": self.n_ctx // 2,
-            "others": [self._order(i) for i in range(1, len(self.files))],
-        }
+
+        def arguments(held: Limits) -> dict[str, Any]:
+            others = [self._order(i, held) for i in range(1, len(self.files))]
+            return {"ids": ids, "first": self.n_ctx // 2, "others": others}
 
         def tell(what: str, done: int, total: int) -> None:
             if self.progress is not None:
@@ -189,9 +198,9 @@ class _Measurement:
         others = np.stack([found["nll"], found["kld"], found["same_top"].astype(np.float32)], axis=1)  # (c, 3, n)
         return np.concatenate([found["nll_base"][None], others.reshape(-1, others.shape[-1])])
 
-    def _order(self, i: int) -> dict[str, Any]:
+    def _order(self, i: int, held: Limits) -> dict[str, Any]:
         """What the host needs to load a candidate."""
-        file, runtime = self.files[i], self.setups[i].effective()["runtime"]
+        file, runtime = self.files[i], held.runtime(self.setups[i])
         return {
             "path": file.path(weights=True, progress=self.progress, cancel=self.cancel),
             "overrides": file.live,
@@ -206,17 +215,17 @@ class _Measurement:
             if model_file(setup).identity != file.identity:
                 raise BadFile(f"{file.header.path} was changed while it was measured", "", "measure again")
 
-    def _facts(self, ids: Any) -> dict[str, Any]:
+    def _facts(self, ids: Any, held: Limits) -> dict[str, Any]:
         """All that the figures depend on."""
         models = [
-            [fingerprint(file.header.path), file.live, file.copied, setup.effective()["runtime"]]
+            [fingerprint(file.header.path), file.live, file.copied, held.runtime(setup)]
             for setup, file in zip(self.setups, self.files, strict=True)
         ]
-        build = [versions().get("llama-cpp-python"), cpu_name()]
+        build = [versions().get("llama-cpp-python"), cpu_name(), records.fingerprint()]
         return {"ids": hashlib.sha256(ids.tobytes()).hexdigest(), "n_ctx": self.n_ctx, "models": models, "build": build}
 
     def _notes(self, reference: Grids) -> list[str]:
-        notes = [reference.as_reference] if reference.on_grid else []
+        notes = [*dict.fromkeys(self._own_notes), *([reference.as_reference] if reference.on_grid else [])]
         trained = self.files[0].header.context_length
         if trained and self.n_ctx > trained:
             notes.append(f"the model was trained on {trained:,} tokens of context, and chunks have {self.n_ctx:,}")

@@ -9,6 +9,7 @@ from typing import Any
 from workbench.errors import BadFile, BadRequest, Cancelled, CannotRun, WorkbenchError
 from workbench.progress import Cancel, Progress
 from workbench.runtime.answers import build_step
+from workbench.runtime.limits import Limits
 from workbench.runtime.protocol import Frame
 from workbench.stages import Step
 
@@ -28,12 +29,15 @@ PHASES = {
 
 
 class Call:
-    """One call: what is asked, who wants to hear of it, when it must stop."""
+    """One call: what is asked, who wants to hear of it, when it must stop.
+
+    `arguments` are plain, or made from what the build cannot do here: where they hold runtime settings too.
+    """
 
     def __init__(
         self,
         operation: str,
-        arguments: dict[str, Any],
+        arguments: dict[str, Any] | Callable[[Limits], dict[str, Any]],
         progress: Progress | None,
         cancel: Cancel | None,
         deadline_s: float | None,
@@ -46,6 +50,7 @@ class Call:
         self.needs_weights = operation in NEED_WEIGHTS
         self.why_cancelled = ""
         self._started = time.monotonic()
+        self._told = (0, 0)  # how far it was, and of how much
 
     def wants_stop(self) -> bool:
         """Whether somebody cancelled or the deadline has passed; `why_cancelled` says which."""
@@ -65,13 +70,27 @@ class Call:
         if cancelled_at is not None and time.monotonic() - cancelled_at > CANCEL_WAIT_S:
             raise Cancelled(self.why_cancelled)
 
+    def restart(self, what: str) -> None:
+        """Nothing of it counts: it begins once more in a fresh process, which `what` says to who watches."""
+        self.steps.clear()
+        self.phase = PHASES.get(self.operation, self.operation)
+        if self.progress is not None:
+            self.progress(what, 0, 1)
+
+    def explain(self, why: str) -> None:
+        """Tell who watches why it does not move; nothing for ""."""
+        if why and self.progress is not None:
+            self.progress(f"{self.phase}: {why}", *self._told)
+
     def take(self, frame: Frame) -> None:
         """Hand on a progress or step frame."""
         header = frame.header
         if header["kind"] == "progress":
-            self.phase = header["what"]
+            is_over = header["done"] == header["total"]  # once loaded, it is in what was asked for
+            self.phase = PHASES.get(self.operation, self.operation) if is_over else header["what"]
+            self._told = header["done"], header["total"]
             if self.progress is not None:
-                self.progress(header["what"], header["done"], header["total"])
+                self.progress(header["what"], *self._told)
         elif header["kind"] == "step":
             step, shown = build_step(header["step"])
             self.steps.append((step, shown))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+from workbench.cpu import of_build
 from workbench.runtime import params
 from workbench.runtime.session import Session
 
@@ -31,9 +32,12 @@ MODEL_FIELDS = (
 def facts(session: Session) -> dict[str, Any]:
     """Plain values about the library, the model and the context, as far as they are there."""
     library = session.library
+    info = _text(library.llama_print_system_info())
+    build = of_build(info)
     found: dict[str, Any] = {
         "library": _text(library.llama_version()) if hasattr(library, "llama_version") else None,
-        "system_info": _text(library.llama_print_system_info()),
+        "system_info": info,
+        "cpu_features": list(build.names) or str(build),
         "available_devices": [device._asdict() for device in params.list_devices(session.ggml)],
     }
     for device in found["available_devices"]:

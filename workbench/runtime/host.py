@@ -32,14 +32,18 @@ from workbench.runtime.answers import (
     build_tokens,
 )
 from workbench.runtime.call import Call, is_last
+from workbench.runtime.contention import Patience
 from workbench.runtime.cost import Cost, cost_between, of_context
 from workbench.runtime.entries import Entries
+from workbench.runtime.instructions import ILLEGAL
+from workbench.runtime.limits import Limits
 from workbench.runtime.log import LogKeeper
 from workbench.runtime.model_file import ModelFile, model_file
 from workbench.runtime.placement import layout
-from workbench.runtime.process import NOTHING, Process
+from workbench.runtime.process import NOTHING, Process, own_pids
 from workbench.runtime.protocol import Frame
 from workbench.runtime.refusals import refuse
+from workbench.runtime.retry import Retry
 from workbench.setup import Setup
 from workbench.stages import Generation, Scores, Step, Tokens
 
@@ -65,6 +69,7 @@ class Host:
         self._unfinished: int | None = None
         self._closed_by_user = False
         self._opened: dict[str, Any] | None = None  # see `Session.opened`
+        self._retry = Retry()
 
     def use(self, setup: Setup) -> Cost:
         """Go on with another setup, from the next call on; what the change costs."""
@@ -84,6 +89,21 @@ class Host:
         """What the process holds of the devices' memory, MiB by llama.cpp's name of the buffer."""
         opened = self._opened if self.pid is not None else None
         return dict(opened["held_mib"]) if opened is not None else {}
+
+    @property
+    def runtime(self) -> dict[str, Any]:
+        """The setup's effective runtime section as it is really used on this machine."""
+        return self._retry.held.runtime(self.setup)
+
+    @property
+    def limits(self) -> Limits:
+        """What this build cannot do on this machine, as far as is known: the process holds to it."""
+        return self._retry.held
+
+    @property
+    def notes(self) -> list[str]:
+        """What is used otherwise than the setup or its defaults say, and why, a sentence each."""
+        return self._retry.notes(self.setup)
 
     def tokenize(
         self,
@@ -124,8 +144,7 @@ class Host:
         self, *, progress: Progress | None = None, cancel: Cancel | None = None, deadline_s: float | None = None
     ) -> dict[str, Any]:
         """Load weights and make the context, where they are not there yet; returns `info()`."""
-        facts: dict[str, Any] = self._run(Call("load", {}, progress, cancel, deadline_s)).header["values"]
-        return facts | {"pid": self.pid}
+        return self._told(self._run(Call("load", {}, progress, cancel, deadline_s)))
 
     def score(
         self,
@@ -189,20 +208,23 @@ class Host:
 
     def info(self) -> dict[str, Any]:
         """What llama.cpp really uses: context, batches, threads, cache types, devices, build; loads nothing."""
-        call = Call("info", {}, None, None, None)
-        facts: dict[str, Any] = self._run(call).header["values"]
-        return facts | {"pid": self.pid}
+        return self._told(self._run(Call("info", {}, None, None, None)))
+
+    def _told(self, frame: Frame) -> dict[str, Any]:
+        """The facts of the process with what this host did of its own."""
+        facts: dict[str, Any] = frame.header["values"]
+        return facts | {"notes": [*facts.get("notes", ()), *self.notes], "pid": self.pid}
 
     def ask(
         self,
         operation: str,
-        arguments: dict[str, Any],
+        arguments: dict[str, Any] | Callable[[Limits], dict[str, Any]],
         *,
         progress: Progress | None = None,
         cancel: Cancel | None = None,
         deadline_s: float | None = None,
     ) -> Frame:
-        """One of `workbench.runtime.operations` by name, for the code that reads its answer."""
+        """One of `workbench.runtime.operations` by name, for the code that reads its answer; see `Call`."""
         return self._run(Call(operation, arguments, progress, cancel, deadline_s))
 
     @property
@@ -240,27 +262,47 @@ class Host:
         while not self._lock.acquire(timeout=POLL_S):
             call.check()
         try:
-            file, runtime = model_file(self.setup), self.setup.effective()["runtime"]
-            if call.needs_weights:
-                file.require_weights()
-                refuse(file.sized, runtime)
-            path = file.path(weights=call.needs_weights, progress=call.progress, cancel=call.cancel)
-            process = self._ready_process(file, call)
-            call.check()  # a call that is cancelled before it begins does not begin: a short one would end first
-            number = next(self._numbers)
-            order = {
-                "kind": "call",
-                "id": number,
-                "operation": call.operation,
-                "path": path,
-                "overrides": file.live,
-                "runtime": runtime,
-                "need": layout(file.sized, runtime)._asdict(),
-                "arguments": call.arguments,
-            }
-            return self._exchange(process, order, call, file)
+            file = model_file(self.setup)
+            try:
+                return self._attempt(file, call)
+            except HostDied as died:
+                if died.signal != ILLEGAL:
+                    raise
+                return self._retry.once_more(
+                    died,
+                    call,
+                    file.identity,
+                    settings=lambda held: self._settings(file, call, held),
+                    attempt=lambda: self._attempt(file, call),
+                    end=self.close,
+                )
         finally:
             self._lock.release()
+
+    def _attempt(self, file: ModelFile, call: Call) -> Frame:
+        """The call in a process that holds this file."""
+        if call.needs_weights:
+            file.require_weights()
+            refuse(file.sized, self.runtime)
+        path = file.path(weights=call.needs_weights, progress=call.progress, cancel=call.cancel)
+        process = self._ready_process(file, call)
+        call.check()  # a call that is cancelled before it begins does not begin: a short one would end first
+        order = {
+            "kind": "call",
+            "id": next(self._numbers),
+            "operation": call.operation,
+            "path": path,
+            "overrides": file.live,
+            **self._settings(file, call, self._retry.held),
+        }
+        return self._exchange(process, order, call, file)
+
+    def _settings(self, file: ModelFile, call: Call, held: Limits) -> dict[str, Any]:
+        """The part of an order that depends on what the build cannot do here."""
+        runtime = held.runtime(self.setup)
+        need = layout(file.sized, runtime)._asdict()
+        arguments = call.arguments(held) if callable(call.arguments) else call.arguments
+        return {"runtime": runtime, "need": need, "arguments": arguments}
 
     def _exchange(self, process: Process, order: dict[str, Any], call: Call, file: ModelFile) -> Frame:
         """Send the order and wait for what answers it; a file that was written to meanwhile gives no answer."""
@@ -290,6 +332,7 @@ class Host:
             process = self._process
         if process is None:
             self._closed_by_user = False
+            self._retry.renew()
             process = self._process = Process(self._log)
             self._loaded, self._unfinished, self._opened = file.identity, None, None
         return process
@@ -310,6 +353,7 @@ class Host:
     def _wait(self, process: Process, number: int, call: Call) -> Frame:
         """Handle frames until the call's last one, a cancel or the process's end."""
         cancelled_at: float | None = None
+        patience = Patience(self.runtime["n_threads"], own_pids)
         while True:
             if cancelled_at is None and call.wants_stop():
                 process.send({"kind": "cancel", "id": number})
@@ -319,11 +363,13 @@ class Host:
                 self._raise_death(process, call)
             elif frame is NOTHING:
                 call.give_up(cancelled_at)
+                call.explain(patience.words())
             elif frame.header["id"] == number:
                 if is_last(frame, number):
                     self._unfinished, self._opened = None, frame.header["opened"]
                     return call.last(frame)
                 call.take(frame)
+                patience.moved()
 
     def _raise_death(self, process: Process, call: Call) -> None:
         """Say how the process ended."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from workbench.runtime import records
+
+if TYPE_CHECKING:
+    from workbench.setup import Setup
 
 LIMITS = "limits"  # the folder in the cache
 
@@ -21,6 +25,25 @@ class Limits:
     no_extra_bufts: bool = False
     reason: str = ""
     refused_variants: tuple[str, ...] = ()
+
+    def runtime(self, setup: Setup) -> dict[str, Any]:
+        """The setup's effective runtime section as it can be used here: what the setup itself says stays as it is."""
+        runtime: dict[str, Any] = setup.effective()["runtime"]
+        if self.no_extra_bufts and setup.runtime.use_extra_bufts is None:
+            runtime["use_extra_bufts"] = False
+        return runtime
+
+    def notes(self, setup: Setup) -> list[str]:
+        """What is otherwise than by default because of this, or is used in spite of it, a sentence each."""
+        said, asked = [], setup.runtime.use_extra_bufts
+        if self.no_extra_bufts and asked:
+            said.append(f"extra buffers are on, as the setup's use_extra_bufts says, though {self.reason}")
+        elif self.no_extra_bufts and asked is None:
+            said.append(f"extra buffers are off (use_extra_bufts is false here, not true as by default): {self.reason}")
+        if self.refused_variants:
+            names = ", ".join(self.refused_variants)
+            said.append(f"of this build's CPU variants these are not loaded: {names}; {self.reason}")
+        return said
 
 
 def known(package: Path | None = None) -> Limits:

@@ -135,13 +135,13 @@ def estimate(
     try:
         asking.use(setup)
         answer = asking.ask("dry_run", asked, progress=progress, cancel=cancel).header["values"]
+        runtime, own_notes = asking.runtime, asking.notes
     finally:
         if host is None:
             asking.close()
     present = Devices.from_dict(answer["devices"])
     chosen = [present[name] for name in answer["taking_part"]]
     taken = {tensor.name: own for tensor, own in zip(weights, answer["own_layout"], strict=True) if own}
-    runtime = setup.effective()["runtime"]
     names = {device.description: device.name for device in present}
     parts = [*reckoned(header, runtime, chosen, taken)]
     computed = {_named(buffer, names): round(mib * MIB) for buffer, mib in (answer["computed_mib"] or {}).items()}
@@ -152,7 +152,11 @@ def estimate(
         parts=tuple(parts),
         places=places(n_layer(header), runtime, chosen),
         refused=answer["refused"],
-        notes=(*answer["notes"], *_tight(amounts(layout(header, runtime), runtime, chosen), computed, present)),
+        notes=(
+            *answer["notes"],
+            *own_notes,
+            *_tight(amounts(layout(header, runtime), runtime, chosen), computed, present),
+        ),
     )
 
 

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import workbench
+from workbench.runtime import waiting
 from workbench.runtime.log import LogKeeper
 from workbench.runtime.protocol import Frame, read_frame, write_frame
 
 END_WAIT_S = 2.0
 NOTHING = Frame({}, [])
+_RUNNING: weakref.WeakSet[Process] = weakref.WeakSet()
 
 
 class Process:
@@ -41,6 +43,7 @@ class Process:
             self._reader = threading.Thread(target=_read, args=frames, name="workbench-frames", daemon=True)
             self._reader.start()
             weakref.finalize(self, _end_forgotten, self._popen)
+            _RUNNING.add(self)
         except BaseException:  # an interrupt: nobody would know of the process
             self.kill()
             raise
@@ -103,6 +106,11 @@ class Process:
         return code
 
 
+def own_pids() -> list[int]:
+    """The model processes of this program."""
+    return [process.pid for process in list(_RUNNING)]
+
+
 def _read(stream: BinaryIO, inbox: queue.Queue[Frame | None]) -> None:
     """Frames to the inbox until the process ends."""
     with stream:
@@ -133,4 +141,4 @@ def child_environment() -> dict[str, str]:
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     # A failed assertion would otherwise call a debugger, whose pages push the assertion out of the log.
     own = {"PYTHONPATH": os.pathsep.join([*paths, root]), "PYTHONUTF8": "1", "GGML_NO_BACKTRACE": "1"}
-    return {**os.environ, **own}
+    return {**os.environ, **waiting.defaults(os.environ), **own}

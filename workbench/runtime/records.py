@@ -64,6 +64,12 @@ def remove(kind: str, package: Path | None = None) -> None:
             _path(kind, _subject(folder)).unlink(missing_ok=True)
 
 
+def fingerprint(package: Path | None = None) -> str:
+    """A name for the build in `package` on this machine, for what is kept by both; "" where no build is there."""
+    folder = _folder(package)
+    return _key(_subject(folder)) if folder is not None else ""
+
+
 def _put(path: Path, text: str) -> None:
     """Write aside, then rename: another process reads the old file or the new one, never a part."""
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=".", delete=False) as file:
@@ -87,8 +93,11 @@ def _folder(package: Path | None) -> Path | None:
 
 
 def _path(kind: str, subject: dict[str, Any]) -> Path:
-    key = hashlib.sha256(json.dumps(subject, sort_keys=True).encode()).hexdigest()[:32]
-    return cache_dir() / kind / f"{key}.json"
+    return cache_dir() / kind / f"{_key(subject)}.json"
+
+
+def _key(subject: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(subject, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _subject(folder: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 from workbench.errors import WorkbenchError
 from workbench.runtime.protocol import read_frame, write_frame
+from workbench.runtime.waiting import ask_for_short_turns
 
 REPORT_EVERY_S = 0.1
 PARENT_CHECK_S = 1.0
@@ -136,6 +137,7 @@ def main() -> None:
     """Take over stdin and stdout for frames, so that a stray print ends in the log, and serve."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the kernel, which then cancels
     _no_core_dumps()
+    ask_for_short_turns()
     stdin = os.fdopen(os.dup(0), "rb")
     stdout = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

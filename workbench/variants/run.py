@@ -150,9 +150,13 @@ class _Run:
             scores=scores,
             n_prompt=len(prompt.ids),
             kinds=text_kinds(tokens, prompt.rendered, n_prompt=len(prompt.ids)),
-            notes=(*notes, *self._reference_notes()),
+            notes=(*dict.fromkeys(self._own_notes()), *notes, *self._reference_notes()),
             **own,
         )
+
+    def _own_notes(self) -> list[str]:
+        """What the hosts did otherwise than the setups say, each with its side."""
+        return [f"{side.name}: {note}" for side in (self.reference, *self.running) for note in side.host.notes]
 
     def _reference_notes(self) -> list[str]:
         """What it is worth to hold other weights against the reference's, where its own are no original."""

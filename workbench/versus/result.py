@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from workbench.compare.environments import Environments
 from workbench.compare.layers import Drift
 from workbench.compare.scores import ScoresPair
 from workbench.runtime.cost import Cost
@@ -174,6 +175,13 @@ class Versus(Plotted, Value):
         return self.a.setup.diff(self.b.setup)
 
     @property
+    def environments(self) -> Environments | None:
+        """What both ran on, beside each other; None where one has no trace."""
+        if self.a.trace is None or self.b.trace is None:
+            return None
+        return Environments(self.a.trace.environment, self.b.trace.environment)
+
+    @property
     def same_answer(self) -> bool | None:
         """Whether both wrote the same tokens, None where one wrote none."""
         steps = self._steps()
@@ -195,11 +203,12 @@ class Versus(Plotted, Value):
         return (answers[0].steps, answers[1].steps) if answers[0] is not None and answers[1] is not None else None
 
     def to_dict(self) -> dict[str, Any]:
-        """`{a, b, changes, same_answer, parting, pair, drift, notes}`."""
+        """`{a, b, changes, environments, same_answer, parting, pair, drift, notes}`."""
         return {
             "a": self.a.to_dict(),
             "b": self.b.to_dict(),
             "changes": {name: list(pair) for name, pair in self.changes.items()},
+            "environments": self.environments.to_dict() if self.environments is not None else None,
             "same_answer": self.same_answer,
             "parting": self.parting._asdict() if self.parting is not None else None,
             "pair": self.pair.to_dict() if self.pair is not None else None,
@@ -224,4 +233,5 @@ class Versus(Plotted, Value):
     def __repr__(self) -> str:
         parts = [f"a: {self.a!r}", f"b: {self.b!r}", *([repr(self.pair)] if self.pair is not None else [])]
         parts += [repr(self.drift)] if self.drift is not None else []
-        return "\n  ".join(["Versus:", *parts, *self.notes])
+        features = self.environments.features if self.environments is not None else ()
+        return "\n  ".join(["Versus:", *parts, *features, *self.notes])

@@ -88,6 +88,7 @@ VIEWS: tuple[tuple[str, Callable[[Any], str]], ...] = (
     ("Parsed", parsed.view),
     ("Trace", trace.view),
     ("Environment", environment.view),
+    ("Environments", environment.view_pair),
     ("Header", header.view),
     ("Devices", devices.view),
     ("Doctor", doctor.view),

@@ -44,6 +44,7 @@ def summary(value: Versus) -> str:
         heading("A and B", "one request, two setups"),
         layers.changes({name: list(pair) for name, pair in value.changes.items()}),
         notes(value.notes),
+        notes(value.environments.features if value.environments is not None else (), "Not alike"),
         *(notes(side.notes, f"Note on {name}") for name, side in (("A", value.a), ("B", value.b))),
     ]
     parts.append(table(("", "A", "B"), zip(_names(), _figures(value.a), _figures(value.b), strict=True)))

@@ -58,7 +58,7 @@ def unset(choices: Choices) -> dict[str, str]:
 
 
 def elapsed(value: Trace | None) -> list[tuple[str, str]]:
-    """Each stage that was reached with its time or that it was reused."""
+    """Each stage that was reached with its time or that it was reused; behind them what the run time did of its own."""
     if value is None:
         return []
     times = value.elapsed_ms.value()
@@ -67,7 +67,7 @@ def elapsed(value: Trace | None) -> list[tuple[str, str]]:
         (stage, "reused" if stage in value.reused else milliseconds(times[stage]) + notes.get(stage, ""))
         for stage in STAGES
         if stage in value.reused or stage in times
-    ]
+    ] + [("note", clean(note)) for note in value.environment.runtime.value().get("notes", ())]
 
 
 def milliseconds(time_ms: float) -> str:

@@ -3,7 +3,7 @@
 const ORIGINS = ["template", "message", "tool", "default", "unknown"];
 const TYPES = ["normal", "unknown", "control", "user_defined", "unused", "byte"];
 const STAGES = ["messages", "rendered", "tokens", "scores", "generation", "parsed"];
-const TITLES = { messages: "Messages", rendered: "Rendered", tokens: "Tokens", scores: "Scores", generation: "Answer", parsed: "Parsed" };
+const TITLES = { messages: "Messages", rendered: "Rendered", tokens: "Tokens", scores: "Scores", generation: "Answer", parsed: "Parsed", note: "Note" };
 
 // A typed array over a DataView's bytes, copied where they are not aligned.
 function over(view, Type) {
