@@ -183,6 +183,7 @@ class FakeHost:
     deaths: tuple[int, ...] = ()  # numbers of hosts that die at every request
     homeless: tuple[int, ...] = ()  # numbers of hosts that cannot load
     slow_s = 0.01
+    notes: tuple[str, ...] = ()
 
     def __init__(self, _setup):
         self.number = FakeHost.made
