@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -20,7 +22,7 @@ OWN = "gguf-workbench"
 # Extras that people use; the others are for those who work on the workbench itself.
 EXTRAS = ("", "lab", "engines", "servers", "hf")
 EXTRAS_FOR_DEVELOPERS = ("cluster", "test", "dev")
-FILE = "file"
+FILE, UNREADABLE = "file", "an unreadable direct_url.json"
 
 
 class Recorded(NamedTuple):
@@ -91,10 +93,10 @@ class Found(NamedTuple):
     damaged: tuple[Path, ...]
 
 
-def packages() -> Found:
-    """All of them: where a name stands twice, the first one counts."""
+def packages(places: Sequence[str] | None = None) -> Found:
+    """All of `places` (None: `sys.path`): where a name stands twice, the first one counts."""
     readable, damaged = [], []
-    for found in metadata.distributions():
+    for found in metadata.distributions(path=list(sys.path if places is None else places)):
         try:
             readable.append(_package(found))
         except (ValueError, KeyError, TypeError, csv.Error):  # no UTF-8, no name, no RECORD of the kind
@@ -134,20 +136,27 @@ def reinstall(*found: Package) -> str:
 
 def bare(url: str) -> str:
     """A URL without the user, the password and the query: a table is shown to others."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return UNREADABLE
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", "")) if parts.scheme else url
 
 
 def _applies(asked: Requirement, extra: str) -> bool:
-    return asked.marker is None or asked.marker.evaluate({"extra": extra})
+    try:
+        return asked.marker is None or asked.marker.evaluate({"extra": extra})
+    except (UndefinedComparison, UndefinedEnvironmentName):
+        return False
 
 
 def _package(found: metadata.Distribution) -> Package:
+    """Errors: `ValueError` and the like where it cannot say what it is."""
     facts = found.metadata
     return Package(
-        name=canonicalize_name(facts["Name"]),
-        version=str(Version(facts["Version"])),
+        name=canonicalize_name(facts["Name"] or "", validate=True),
+        version=str(Version(facts["Version"] or "")),
         root=Path(str(found.locate_file(""))),
         requires=tuple(facts.get_all("Requires-Dist") or ()),
         requires_python=facts["Requires-Python"] or "",
@@ -161,9 +170,9 @@ def _source(text: str | None) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(text)
-    except ValueError:
-        return {"url": "unreadable direct_url.json"}
-    return value if isinstance(value, dict) else {"url": "unreadable direct_url.json"}
+    except (ValueError, RecursionError):
+        return {"url": UNREADABLE}
+    return value if isinstance(value, dict) else {"url": UNREADABLE}
 
 
 def _record(text: str | None) -> tuple[Recorded, ...] | None:

@@ -128,7 +128,7 @@ def _is_code(entry: Recorded) -> bool:
 def _size(path: Path) -> int | None:
     try:
         state = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a name with a null byte
         return None
     return state.st_size if stat.S_ISREG(state.st_mode) else None
 
