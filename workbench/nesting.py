@@ -48,6 +48,17 @@ def levels(value: Any) -> int:
     return found
 
 
+def too_deep(value: Any) -> bool:
+    """Whether a value has more than `MOST_LEVELS`, as one that holds itself has."""
+    layer, found = [value], 0
+    while layer := [item for item in layer if isinstance(item, dict | list | tuple)]:
+        found += 1
+        if found > MOST_LEVELS:
+            return True
+        layer = [inner for item in layer for inner in (item.values() if isinstance(item, dict) else item)]
+    return False
+
+
 def indented(value: Any, step: int) -> str:
     """`json.dumps` with `ensure_ascii=False, indent=step`, which takes time by the square of the depth."""
     return "".join(_indented(value, " " * step))

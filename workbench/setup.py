@@ -16,8 +16,9 @@ from workbench.bounded import TooLarge, json_of
 from workbench.conversation import Conversation, read_text
 from workbench.data import NAMED, model_path
 from workbench.errors import BadRequest
+from workbench.nesting import MOST_LEVELS, too_deep
 from workbench.sampling.asked import asked, biases, is_number, shown, stops
-from workbench.values import FrozenJSON, Value
+from workbench.values import FrozenJSON, Value, clip
 
 ENGINE_NAMES = ("transformers", "llama.cpp", "llama.cpp-legacy", "llama-cpp-python", "llama-server", "ollama")
 KV_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
@@ -251,6 +252,8 @@ class Setup(Value):
         where = f"{source}: " if source else ""
         if not isinstance(data, dict):
             raise BadRequest(f"{where}the setup is no JSON object", 'accepted is {"model": "PATH", ...}')
+        if too_deep(data):
+            raise BadRequest(f"{where}the setup is nested too deeply", f"accepted are {MOST_LEVELS} levels")
         known = [f.name for f in fields(cls)]
         _refuse_unknown(data, known, where, "setup")
         values: dict[str, Any] = {}
@@ -264,7 +267,7 @@ class Setup(Value):
             elif isinstance(value, str) and value:
                 values[name] = value
             else:
-                raise BadRequest(f'{where}"{name}" is {json.dumps(value)}', "accepted is a text")
+                raise BadRequest(f'{where}"{name}" is {clip(json.dumps(value), 200)}', "accepted is a text")
         _check_template(values.get("template"), where)
         return cls(**values)
 

@@ -181,6 +181,8 @@ import sys, threading
 from workbench.conversation import Conversation
 from workbench.engines import Template, render
 from workbench.engines.transformers import sandbox
+from workbench.engines.limits import Sandbox
+Sandbox.__init__.__kwdefaults__["limit_s"] = 0.4
 hello = Conversation.from_dict({"messages": [{"role": "user", "content": "Hello"}]})
 render(hello, Template("x"))
 print(sandbox().pid, flush=True)

@@ -8,12 +8,15 @@ import math
 import pickle
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.engines.test_deep import nested
 from workbench.engines.seen import changes, restored
+from workbench.errors import BadRequest
 from workbench.nesting import MOST_LEVELS, indented, levels, read_json, write_json
+from workbench.setup import Setup
 from workbench.values import FrozenJSON, finite
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -83,3 +86,12 @@ def test_numbers_that_only_lost_digits_are_restored() -> None:
     after = {"a": [1.23457, {"b": 3.5}], "c": [1], "e": 1.0}
     assert restored(before, after) == {"a": [1.23456789, {"b": 3.5}], "c": [1], "e": 1.0}
     assert after["a"] == [1.23457, {"b": 3.5}]
+
+
+def test_a_setup_that_is_too_deep_or_holds_itself_is_refused_in_a_sentence() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    for deep in (nested(5_000), nested(100_000), endless):
+        for setup in ({"model": "x", "metadata": {"a": deep}}, {"model": "x", "parser": deep}, {"sampling": deep}):
+            with pytest.raises(BadRequest, match=f"nested too deeply; accepted are {MOST_LEVELS} levels"):
+                Setup.from_dict(setup)

@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import itertools
 import json
+import math
 import os
 import queue
 import signal
@@ -32,6 +33,7 @@ LIMIT_MIB = 512
 START_S = 30.0  # how long a child may take to start on a busy machine
 _POLL_S = 0.02  # how often a waiting render looks at its cancel switch
 _FINISH_S = 0.5  # how long a cancelled render may go on; most end sooner than another child starts
+_EXACT = 2  # the clock of a process that counts what it really had, not by ticks
 _FRAMES = 4  # of an answer: that it has begun, the facts, the text, spans and events
 _ROOT = str(Path(__file__).resolve().parents[2])
 _COMMAND = "import sys, importlib; sys.path[:] = sys.argv[4:]; importlib.import_module(sys.argv[1]).main()"
@@ -46,6 +48,13 @@ class Reply(NamedTuple):
     plain: dict[str, Any]
     tracked: dict[str, Any]
     cut: str | None = None
+
+
+class Deadline(NamedTuple):
+    """Until when to wait: a time of `time.monotonic`, and the seconds that the process may have had the processor."""
+
+    at: float
+    worked_s: float = math.inf
 
 
 class Stopped(Exception):
@@ -142,7 +151,7 @@ class Sandbox:
         self._child = child = _Child(self.worker)
         try:
             child.start(self.limit_mib, self.limit_s)
-            child.receive(time.monotonic() + START_S, cancel)
+            child.receive(Deadline(time.monotonic() + START_S), cancel)
         except Stopped as stopped:
             said = "" if stopped.kind == "Crash" else child.last_words()
             self._stop()
@@ -153,7 +162,7 @@ class Sandbox:
         return child
 
     def _receive(self, child: _Child, on_text: OnText | None, cancel: Cancel | None) -> Reply:
-        deadline = time.monotonic() + patience_s(self.limit_s)
+        deadline = Deadline(time.monotonic() + patience_s(self.limit_s), child.worked_s() + self.limit_s)
         began = False
         try:
             began = child.receive(deadline, cancel) == b""
@@ -174,7 +183,7 @@ class Sandbox:
             on_text(reply.text)
         return self._spans(child, deadline, cancel, reply)
 
-    def _spans(self, child: _Child, deadline: float, cancel: Cancel | None, reply: Reply) -> Reply:
+    def _spans(self, child: _Child, deadline: Deadline, cancel: Cancel | None, reply: Reply) -> Reply:
         if self._child is None:
             return reply
         try:
@@ -244,19 +253,22 @@ class _Child:
         except (OSError, ValueError) as error:
             raise _NeverBegan from error
 
-    def receive(self, deadline: float, cancel: Cancel | None) -> bytes:
+    def receive(self, deadline: Deadline, cancel: Cancel | None) -> bytes:
         """The next frame of the request's answer.
 
         Errors: `Stopped` at the deadline or where the child has ended, `Cancelled`.
         """
         while True:
-            left = deadline - time.monotonic()
+            left, work = deadline.at - time.monotonic(), deadline.worked_s - self.worked_s()
+            wait = min(left, _POLL_S) if cancel else min(left, max(work, _POLL_S))
             try:
-                frame = self._frames.get(timeout=max(min(left, _POLL_S) if cancel else left, 0.0))
+                frame = self._frames.get(timeout=max(wait, 0.0))
             except queue.Empty:
                 if cancel is not None and cancel.is_set():
                     raise Cancelled("the render was cancelled") from None
-                if deadline - time.monotonic() <= 0:
+                if deadline.worked_s <= self.worked_s():
+                    raise Stopped("TimeLimit", "its processor time is used up") from None
+                if deadline.at <= time.monotonic():
                     raise Stopped("Hangs", "no answer in time") from None
                 continue
             if frame is None:
@@ -265,13 +277,25 @@ class _Child:
                 self._taken += 1
                 return frame[1]
 
+    def worked_s(self) -> float:
+        """How long the process has had the processor, 0 where this system does not tell: there its own timer ends it.
+
+        The clock of another process: https://github.com/torvalds/linux/blob/v6.12/include/linux/posix-timers.h
+        """
+        if sys.platform != "linux":
+            return 0.0
+        try:
+            return time.clock_gettime(~self.process.pid << 3 | _EXACT)
+        except OSError:  # it has ended
+            return 0.0
+
     def finished(self, cancel: Cancel | None) -> bool:
         """Whether the request that was cancelled came to its end, waiting a moment for it. Errors: `Cancelled`."""
         if self.left_at is None:
             return False
         try:
             while self._taken < _FRAMES:
-                if b'"MemoryLimit"' in self.receive(self.left_at + _FINISH_S, cancel):
+                if b'"MemoryLimit"' in self.receive(Deadline(self.left_at + _FINISH_S), cancel):
                     return False
         except Stopped:
             return False

@@ -30,6 +30,7 @@ CHATML = """\
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}"""
 _INDEX = re.compile(r"messages\[(\d+)\]")
 _STEP = re.compile(r"([A-Za-z_$][\w$-]*)|\[(\d+)\]")
+UNSEEN = "not evaluated: what the engine changed in the request, and where the characters are from: it does not tell"
 FALLBACK = "the file has no chat template: llama.cpp takes ChatML"
 
 
@@ -68,6 +69,8 @@ class LlamaCpp:
         clock = clock_of(job)
         options = {"template": text, "special": dict(job.template.special_tokens), "clock": clock}
         reply = all_told(sandbox().render(options, body_of(job), cancel=cancel), notes)
+        if reply.text is not None and "seen" not in reply.plain and not reply.cut:
+            notes.append(UNSEEN)
         if reply.plain.get("clock_used"):
             notes.append(_clock_note(reply.plain["clock_can_be_set"], clock, job.clock))
         found = rendered(self, reply, Job(job.conversation, job.template), notes)
