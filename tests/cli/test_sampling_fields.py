@@ -60,7 +60,7 @@ def test_what_the_answer_did_not_follow_is_said_with_what_it_looks_like(trace):
     ran = trace(fields, setup)
     assert (ran.code, ran.err) == (0, "")
     for said in (
-        "no effect here: repetition_penalty, options, zebra",
+        "not used: zebra (the prompt is the same without it)",
         "repetition_penalty is ignored here; it looks like repeat_penalty",
         "options.num_predict is ignored here; it looks like n_predict",
         "n is ignored here",
