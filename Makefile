@@ -14,7 +14,7 @@ help:
 	@echo "make quick      the tests that need no weights and no browser, a minute"
 	@echo "make test       all tests (ARGS='-k header': some of them; WORKERS=4: that many beside each other)"
 	@echo "make thorough   all tests, ten times as many examples and every pair of template and request: hours"
-	@echo "make check      ruff, its formatter and mypy"
+	@echo "make check      ruff, its formatter and mypy, over the tests too"
 	@echo "make bench      the benchmarks; writes benchmarks/RESULTS.md"
 	@echo "make notebooks  runs the notebooks as they are shipped, into artifacts/notebooks"
 	@echo "make toolsmith  trains the small model anew and measures it, 108 minutes (ARGS='--seed 2')"
@@ -31,6 +31,7 @@ quick: setup
 	@WORKBENCH_TESTS=quick $(PYTEST) --timeout 60 -m "not model and not browser and not slow" $(ARGS)
 
 test: setup
+	-@$(BIN)/python tools/llama_perplexity.py > /dev/null
 	@$(BROWSER) $(PYTEST) --timeout 300 $(ARGS)
 
 thorough: setup

@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(os, "sched_setaffinity"):
         usable = sorted(os.sched_getaffinity(0))
         number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
-        os.sched_setaffinity(0, usable[number % count :: count] or usable)
+        os.sched_setaffinity(0, usable[number % len(usable) :: count])
 
 
 @pytest.hookimpl(tryfirst=True)

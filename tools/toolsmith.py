@@ -18,6 +18,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "data" / "toolsmith"
@@ -50,7 +51,7 @@ def main() -> int:
             if code := run(python, "train.py", "--minutes", minutes, "--seed", options.seed, "--out", folder):
                 return code
             shutil.copyfile(checkpoint, end)
-    steps = [
+    steps: list[tuple[Any, ...]] = [
         ("mean.py", *ends, both),
         ("export.py", both, f16),
         ("export.py", both, f32, "--type", "f32"),

@@ -19,43 +19,91 @@ from typing import Any, NamedTuple
 from playwright.sync_api import Page
 
 START_S = 90
+LIGHT, DARK = "JupyterLab Light", "JupyterLab Dark"
 NO_NEWS = {"fetchNews": "false", "checkForUpdates": False}
 
 
+class Server(NamedTuple):
+    """A JupyterLab that runs: the folder that it serves, its own files, its address and the token that opens it."""
+
+    folder: Path
+    home: Path
+    base: str
+    token: str
+
+
 class Lab(NamedTuple):
-    """A server that runs: where its notebooks lie, its address and the token that opens it."""
+    """A folder of a running server: where its notebooks lie, and how it is reached."""
 
     folder: Path
     base: str
     token: str
+    name: str = ""  # of the folder, below the server's
 
     def url(self, notebook: str) -> str:
         """The page of a notebook in a fresh workspace."""
-        return f"{self.base}/lab/tree/{notebook}?token={self.token}&reset"
+        return f"{self.base}/lab/tree/{self.name}/{notebook}?token={self.token}&reset"
 
 
 @contextlib.contextmanager
-def private_lab(folder: Path, *, theme: str = "JupyterLab Light") -> Iterator[Lab]:
+def private_lab(folder: Path, *, theme: str = LIGHT) -> Iterator[Lab]:
     """JupyterLab on `folder`; stopped with its kernels at the end."""
+    with lab_server(folder) as running:
+        _settings(running.home, "themes", {"theme": theme})
+        yield Lab(folder, running.base, running.token)
+
+
+@contextlib.contextmanager
+def lab_on(running: Server, name: str, *, theme: str = LIGHT) -> Iterator[Lab]:
+    """A folder of its own on a server that others use too, and a theme until the end; then its kernels end."""
+    before = _settings(running.home, "themes", {"theme": theme})
+    folder = running.folder / name
+    folder.mkdir(exist_ok=True)
+    try:
+        yield Lab(folder, running.base, running.token, name)
+    finally:
+        _settings(running.home, "themes", before or {"theme": LIGHT})
+        _end_kernels(running, name)
+
+
+@contextlib.contextmanager
+def lab_server(folder: Path) -> Iterator[Server]:
+    """JupyterLab on `folder`, for as many labs as there are; stopped with its kernels at the end."""
     token = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="workbench-lab-") as own:
         home = Path(own)
         _settings(home, "notification", NO_NEWS)
-        _settings(home, "themes", {"theme": theme})
         with (home / "server.log").open("wb") as log:
             process = subprocess.Popen(_command(folder), stdout=log, stderr=log, env=_environment(home, token))
             try:
                 base = _address(home, process)
                 _answering(base, token)
-                yield Lab(folder, base, token)
+                yield Server(folder, home, base, token)
             finally:
                 _stop(process)
 
 
-def _settings(home: Path, plugin: str, values: dict[str, Any]) -> None:
+def _settings(home: Path, plugin: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Set a plugin's settings, which a page reads when it opens; those that were there."""
     folder = home / "settings" / "@jupyterlab" / "apputils-extension"
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{plugin}.jupyterlab-settings").write_text(json.dumps(values))
+    file = folder / f"{plugin}.jupyterlab-settings"
+    before = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps(values))
+    return before
+
+
+def _end_kernels(running: Server, name: str) -> None:
+    """End the kernels of the notebooks in one folder, and wait until they have ended."""
+
+    def ask(path: str, method: str = "GET") -> bytes:
+        headers = {"Authorization": f"token {running.token}"}
+        request = urllib.request.Request(f"{running.base}/api/sessions{path}", headers=headers, method=method)
+        return urllib.request.urlopen(request, timeout=30).read()
+
+    for session in json.loads(ask("")):
+        if session["path"].startswith(f"{name}/"):
+            ask(f"/{session['id']}", "DELETE")
 
 
 def _environment(home: Path, token: str) -> dict[str, str]:

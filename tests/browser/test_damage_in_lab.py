@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.browser import walk
 from tests.browser.chromium import local_page
-from tests.browser.lab import Lab, open_notebook, private_lab, run_all
+from tests.browser.lab import Lab, lab_on, open_notebook, run_all
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.slow]
 CELLS = (
@@ -23,9 +23,9 @@ CELLS = (
 
 
 @pytest.fixture(params=["light", "dark"])
-def lab(tmp_path_factory, request) -> Iterator[tuple[Lab, str]]:
+def lab(server, request) -> Iterator[tuple[Lab, str]]:
     theme = f"JupyterLab {request.param.title()}"
-    with private_lab(tmp_path_factory.mktemp("damage"), theme=theme) as running:
+    with lab_on(server, f"damage-{request.param}", theme=theme) as running:
         yield running, request.param
 
 

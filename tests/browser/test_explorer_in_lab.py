@@ -11,15 +11,15 @@ from playwright.sync_api import expect
 
 from tests.browser import walk
 from tests.browser.chromium import local_page
-from tests.browser.lab import Lab, private_lab, save, shut_down_kernel
+from tests.browser.lab import DARK, Lab, lab_on, save, shut_down_kernel
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.slow]
 HOSTILE = "<script>window.hacked=1</script></script><img src=x onerror=window.hacked=1><b>bold</b>"
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory, demo_model) -> Iterator[Lab]:
-    with private_lab(tmp_path_factory.mktemp("lab")) as running:
+def lab(server, demo_model) -> Iterator[Lab]:
+    with lab_on(server, "explorer") as running:
         yield running
 
 
@@ -75,8 +75,8 @@ def test_the_notebook_runs_and_everything_is_linked(page, lab):
     walk.picture(page, "broken-template")
 
 
-def test_steps_dark_theme_and_an_answer_token(browser, tmp_path, demo_model):
-    with private_lab(tmp_path, theme="JupyterLab Dark") as lab, local_page(browser) as page:
+def test_steps_dark_theme_and_an_answer_token(browser, server, demo_model):
+    with lab_on(server, "explorer-dark", theme=DARK) as lab, local_page(browser) as page:
         walk.open_explorer(page, lab, walk.copy_notebook(lab.folder))
         assert page.locator(".wb").get_attribute("data-theme") == "dark"
         page.locator(".wb-pane-generation .wb-t").nth(1).click()

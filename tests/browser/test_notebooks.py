@@ -46,19 +46,6 @@ def test_committed_as_it_should_be(path):
                 assert node.end_lineno - node.lineno < 5, node.name
 
 
-@pytest.mark.model
-@pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs_with_errors_fatal(path, tmp_path, demo_model):
-    notebook = nbformat.read(path, 4)
-    resources = {"metadata": {"path": str(tmp_path)}}
-    client = NotebookClient(notebook, timeout=180, kernel_name="python3", store_widget_state=False, resources=resources)
-    client.execute()
-    pages = ["".join(o.get("data", {}).get("text/html", "") for o in cell.outputs) for cell in code_cells(notebook)]
-    assert any(SHOWN[path.stem] in page for page in pages)
-    assert "widgets" not in notebook.metadata
-
-
 def tagged(notebook, tag):
     return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", ())]
 
@@ -67,21 +54,34 @@ def solution_of(cell):
     return cell.source.partition("```python\n")[2].partition("\n```")[0]
 
 
+def told_by(check):
+    return check.outputs[0].data["text/plain"]
+
+
 @pytest.mark.model
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "path", [path for path in NOTEBOOKS if not path.stem.startswith("01")], ids=lambda path: path.stem
-)
-@pytest.mark.parametrize("solved", [False, True])
-def test_exercises_tell_right_from_not_yet(path, solved, tmp_path, demo_model):
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_runs_as_shipped_and_then_its_solutions_are_right(path, tmp_path, demo_model):
+    """One kernel: the whole notebook with errors fatal, then what a reader does, each exercise with its solution."""
     notebook = nbformat.read(path, 4)
     exercises, checks, solutions = (tagged(notebook, tag) for tag in ("exercise", "check", "solution"))
-    assert len(exercises) == len(checks) == len(solutions) == 3
-    for exercise, solution in zip(exercises, solutions, strict=True):
-        assert "Hint" in notebook.cells[notebook.cells.index(exercise) - 1].source
-        exercise.source += f"\n{solution_of(solution)}" if solved else ""
+    assert len(exercises) == len(checks) == len(solutions) == (0 if path.stem.startswith("01") else 3)
     resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, timeout=180, kernel_name="python3", resources=resources).execute()
-    for check in checks:
-        told = check.outputs[0].data["text/plain"]
-        assert told.startswith("Right: " if solved else "Not yet: "), told
+    client = NotebookClient(notebook, timeout=180, kernel_name="python3", store_widget_state=False, resources=resources)
+    with client.setup_kernel():
+        for index, cell in enumerate(notebook.cells):
+            client.execute_cell(cell, index)
+        assert_shown(notebook, SHOWN[path.stem])
+        assert [told_by(check)[:9] for check in checks] == ["Not yet: "] * len(checks)
+        for exercise, check, solution in zip(exercises, checks, solutions, strict=True):
+            assert "Hint" in notebook.cells[notebook.cells.index(exercise) - 1].source
+            exercise.source += f"\n{solution_of(solution)}"
+            for cell in (exercise, check):
+                client.execute_cell(cell, notebook.cells.index(cell))
+            assert told_by(check).startswith("Right: "), told_by(check)
+
+
+def assert_shown(notebook, words):
+    pages = ["".join(o.get("data", {}).get("text/html", "") for o in cell.outputs) for cell in code_cells(notebook)]
+    assert any(words in page for page in pages)
+    assert "widgets" not in notebook.metadata

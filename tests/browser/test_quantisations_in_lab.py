@@ -10,12 +10,14 @@ from playwright.sync_api import Page, expect
 
 from tests.browser import walk
 from tests.browser.chromium import local_page
-from tests.browser.lab import open_notebook, private_lab, run_all, save, shut_down_kernel
+from tests.browser.lab import DARK, lab_on, open_notebook, run_all, save, shut_down_kernel
 from tests.browser.test_strip_in_lab import ask
 from workbench.data import held_out_file
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.slow]
 SHOW = """
+import os
+os.environ["GGUF_WORKBENCH_CACHE"] = "CACHE"
 from workbench import Setup, quantisation_lab
 lab = quantisation_lab(types=["Q8_0", "Q4_0", "Q2_K"], setup=Setup.from_dict({"runtime": {"n_threads": 1}}))
 lab
@@ -35,11 +37,6 @@ CANCEL = """async () => {
 def page(browser) -> Iterator[Page]:
     with local_page(browser, viewport={"width": 1360, "height": 1000}) as made:
         yield made
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("GGUF_WORKBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 def rest(page: Page) -> None:
@@ -78,14 +75,15 @@ def press(page: Page, name: str) -> None:
 
 
 def open_lab(page: Page, lab, name: str) -> None:
-    open_notebook(page, lab, walk.write_notebook(lab.folder, name, SHOW))
+    cache = str(lab.folder.parent / "cache")
+    open_notebook(page, lab, walk.write_notebook(lab.folder, name, SHOW.replace('"CACHE"', repr(cache))))
     assert run_all(page) == []
     rest(page)
 
 
-def test_types_and_caches_by_widget_and_a_quality_pass_cancelled(page, tmp_path):
+def test_types_and_caches_by_widget_and_a_quality_pass_cancelled(page, server, tmp_path):
     (tmp_path / "long.txt").write_text(held_out_file().read_text("utf-8")[:200_000])
-    with private_lab(tmp_path) as lab:
+    with lab_on(server, "quantisations") as lab:
         open_lab(page, lab, "walk.ipynb")
         flips, cache, size = (figure(page, 1, name) for name in ("kl", "cache", "size"))
         put(page, 1, "type_k", "q4_0")
@@ -133,7 +131,7 @@ def test_types_and_caches_by_widget_and_a_quality_pass_cancelled(page, tmp_path)
         expect(copy).to_contain_text("One request, several setups")
         expect(copy).to_contain_text("Quality")
         walk.picture(page, "quantisations-saved")
-        assert len((tmp_path / "walk.ipynb").read_bytes()) < 2_000_000
+        assert len((lab.folder / "walk.ipynb").read_bytes()) < 2_000_000
 
 
 def walk_shot(page: Page, name: str) -> None:
@@ -144,8 +142,8 @@ def walk_shot(page: Page, name: str) -> None:
     page.screenshot(path=walk.artifacts() / f"{name}.png")
 
 
-def test_dark(page, tmp_path):
-    with private_lab(tmp_path, theme="JupyterLab Dark") as lab:
+def test_dark(page, server):
+    with lab_on(server, "quantisations-dark", theme=DARK) as lab:
         open_lab(page, lab, "dark.ipynb")
         assert page.locator(".wb-quantisations").get_attribute("data-theme") == "dark"
         page.locator(".wb-vanswer .wb-vtoken").nth(6).click()

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser import walk
 from tests.browser.chromium import artifacts, local_page
-from tests.browser.lab import Lab, open_notebook, private_lab, run_all
+from tests.browser.lab import Lab, lab_on, open_notebook, run_all
 from tests.browser.test_strip_in_lab import ask
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.slow]
@@ -33,9 +33,9 @@ SETTLED = """() => {
 
 
 @pytest.fixture(params=["light", "dark"])
-def lab(tmp_path_factory, request) -> Iterator[tuple[Lab, str]]:
+def lab(server, request) -> Iterator[tuple[Lab, str]]:
     theme = f"JupyterLab {request.param.title()}"
-    with private_lab(tmp_path_factory.mktemp("runtime"), theme=theme) as running:
+    with lab_on(server, f"runtime-{request.param}", theme=theme) as running:
         yield running, request.param
 
 

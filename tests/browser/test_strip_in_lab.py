@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser import walk
 from tests.browser.chromium import local_page
-from tests.browser.lab import Lab, open_notebook, private_lab, run_all, save, shut_down_kernel
+from tests.browser.lab import DARK, Lab, lab_on, open_notebook, run_all, save, shut_down_kernel
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.slow]
 TRACE = """
@@ -45,8 +45,8 @@ shown
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory) -> Iterator[Lab]:
-    with private_lab(tmp_path_factory.mktemp("strip")) as running:
+def lab(server) -> Iterator[Lab]:
+    with lab_on(server, "strip") as running:
         yield running
 
 
@@ -119,8 +119,8 @@ def test_keys_stay_in_the_strip(page, lab):
     assert ask(page, "shown.query") == "'tool'"
 
 
-def test_dark_with_many_tokens(browser, tmp_path):
-    with private_lab(tmp_path, theme="JupyterLab Dark") as lab, local_page(browser) as page:
+def test_dark_with_many_tokens(browser, server):
+    with lab_on(server, "strip-dark", theme=DARK) as lab, local_page(browser) as page:
         open_strip(page, lab, "dark.ipynb", LONG.replace("5_000", "50_000"))
         assert page.locator(".wb-token-strip").get_attribute("data-theme") == "dark"
         assert page.locator(".wb-aside").first.inner_text() == "50,000"

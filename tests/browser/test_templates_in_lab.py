@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.browser import walk
 from tests.browser.chromium import artifacts, local_page
-from tests.browser.lab import Lab, open_notebook, private_lab, run_all
+from tests.browser.lab import DARK, LIGHT, Lab, lab_on, open_notebook, run_all
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.slow]
 EXPLORE = """from workbench import explore
@@ -23,10 +23,11 @@ stepper = step_through(requests()["tools"], setup)
 stepper"""
 
 
-@pytest.fixture(scope="module", params=["JupyterLab Light", "JupyterLab Dark"])
-def lab(request, tmp_path_factory, demo_model) -> Iterator[tuple[Lab, str]]:
-    with private_lab(tmp_path_factory.mktemp("templates"), theme=request.param) as running:
-        yield running, request.param.split()[1].lower()
+@pytest.fixture(scope="module", params=[LIGHT, DARK])
+def lab(request, server, demo_model) -> Iterator[tuple[Lab, str]]:
+    word = request.param.split()[1].lower()
+    with lab_on(server, f"templates-{word}", theme=request.param) as running:
+        yield running, word
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser import walk
 from tests.browser.chromium import local_page
-from tests.browser.lab import Lab, open_notebook, private_lab, run_all, save, shut_down_kernel
+from tests.browser.lab import DARK, Lab, lab_on, open_notebook, run_all, save, shut_down_kernel
 from tests.browser.test_strip_in_lab import ask, counts
 
 pytestmark = [pytest.mark.browser, pytest.mark.model, pytest.mark.slow]
@@ -29,8 +29,8 @@ shown
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory) -> Iterator[Lab]:
-    with private_lab(tmp_path_factory.mktemp("tokenizer")) as running:
+def lab(server) -> Iterator[Lab]:
+    with lab_on(server, "tokenizer") as running:
         yield running
 
 
@@ -83,8 +83,8 @@ def test_a_vocabulary_is_searched_chosen_from_and_saved(page, lab):
     assert "Token 2" in told
 
 
-def test_switches_show_what_they_do_and_are_saved(browser, tmp_path):
-    with private_lab(tmp_path, theme="JupyterLab Dark") as lab, local_page(browser) as page:
+def test_switches_show_what_they_do_and_are_saved(browser, server):
+    with lab_on(server, "tokenizer-dark", theme=DARK) as lab, local_page(browser) as page:
         opened(page, lab, "switches.ipynb", SWITCHES)
         page.locator(".wb-switches[data-busy='false'][data-done]").wait_for()
         field = page.get_by_label("pre-tokenizer", exact=True)

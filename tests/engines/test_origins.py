@@ -122,6 +122,7 @@ def test_dumps_are_those_of_json_and_python(value: Any, ascii_only: bool, indent
 @given(a=TEXTS, b=TEXTS, n=SMALL)
 def test_filters_and_formats(a: str, b: str, n: int) -> None:
     import jinja2.filters as real
+    from markupsafe import Markup, escape
 
     one, two = tracked(a, "a"), tracked(b, "b")
     check(title(one), real.do_title(a))
@@ -129,9 +130,9 @@ def test_filters_and_formats(a: str, b: str, n: int) -> None:
         check(indent(one, abs(n), blank, blank), real.do_indent(a, abs(n), blank, blank))
     check(joined([one, 3, two]), f"{a}3{b}")
     check(tracked("%s-%5s%%%d", "p") % (one, two, n), "%s-%5s%%%d" % (a, b, n))  # noqa: UP031  this is what is tested
-    check(escaped(one), str(real.escape(a)))
-    check(SafeTracked(one, one.runs_) + two, str(real.Markup(a) + b))
-    check(SafeTracked(one, one.runs_).__radd__(b), str(b + real.Markup(a)))
+    check(escaped(one), str(escape(a)))
+    check(SafeTracked(one, one.runs_) + two, str(Markup(a) + b))
+    check(SafeTracked(one, one.runs_).__radd__(b), str(b + Markup(a)))
 
 
 def test_stand_ins_behave_as_what_they_stand_for() -> None:

@@ -67,8 +67,8 @@ def test_odd_but_honest_weights_are_on_none_either(values, stored):
 @settings(max_examples=examples(4))
 @given(seed=st.integers(0, 10_000))
 def test_weights_that_were_quantised_are_on_their_grid(kind, stored, seed):
-    packed = gguf.quants.quantize(normal(seed).astype(np.float32).reshape(-1, 256), KINDS[kind])
-    assert found_in(gguf.quants.dequantize(packed, KINDS[kind]), stored)[0] == kind
+    packed = gguf.quants.quantize(normal(seed).astype(np.float32).reshape(-1, 256), KINDS[kind])  # type: ignore[misc, valid-type]  # the package has no types
+    assert found_in(gguf.quants.dequantize(packed, KINDS[kind]), stored)[0] == kind  # type: ignore[misc, valid-type]  # the package has no types
 
 
 @pytest.mark.model

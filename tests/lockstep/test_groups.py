@@ -82,9 +82,15 @@ def test_what_is_no_pair_of_files_is_one_sentence(toolsmith, low, ids, tmp_path)
 def test_a_cancel_and_a_full_disk_leave_nothing_behind(headers, monkeypatch):
     cancel = Cancel()
     cancel.set()
-    with pytest.raises(Cancelled, match="was cancelled"), mixed_file(*headers, {"token_embd.weight"}, cancel=cancel):
+    with (
+        pytest.raises(Cancelled, match="was cancelled"),
+        mixed_file(headers[0], headers[1], {"token_embd.weight"}, cancel=cancel),
+    ):
         pass
     monkeypatch.setattr(mixed, "SPARE_BYTES", 1 << 60)
-    with pytest.raises(CannotRun, match=r"needs .* bytes and"), mixed_file(*headers, {"token_embd.weight"}):
+    with (
+        pytest.raises(CannotRun, match=r"needs .* bytes and"),
+        mixed_file(headers[0], headers[1], {"token_embd.weight"}),
+    ):
         pass
     assert list((data.cache_dir() / mixed.MIXED).iterdir()) == []

@@ -39,7 +39,7 @@ def pair_of(setup):
             changed = setup.replace(**{f"runtime.{name}": value for name, value in changes.items()})
             return score_both(ids, setup, changed, hosts=(a, b))
 
-        pair.hosts, pair.ids = (a, b), ids
+        pair.hosts, pair.ids = (a, b), ids  # type: ignore[attr-defined]  # what the tests ask it for
         yield pair
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +27,7 @@ def test_no_text_raises_and_nothing_is_lost(text, tail, complete):
     parsed = parse(text, prompt_tail=tail, complete=complete)
     assert parsed.raw == text
     assert Parsed.from_dict(json.loads(json.dumps(parsed.to_dict()))) == parsed
-    notes = [*parsed.tool_calls, *parsed.repairs, *parsed.errors, *parsed.code]
+    notes: list[Any] = [*parsed.tool_calls, *parsed.repairs, *parsed.errors, *parsed.code]
     assert all(0 <= note.span[0] <= note.span[1] <= len(text) for note in notes)
     spans = [call.span for call in parsed.tool_calls]
     assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))

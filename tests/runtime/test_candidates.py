@@ -24,7 +24,7 @@ def made(seed, count, v, hidden):
     st.integers(1, 12),
 )
 def test_the_best_and_their_probabilities(seed, size, hidden, count):
-    ids, logits, found = made(seed, *size, hidden)
+    ids, logits, found = made(seed, size[0], size[1], hidden)
     left = logits > -np.inf
     assert found.n_left == left.sum()
     order = [int(i) for i in ids[np.lexsort((ids, -logits))] if logits[ids == i][0] > -np.inf][:count]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def holder(info):
     return next(device["name"] for device in info["available_devices"] if device["description"] in place)
 
 
-READ_BACK = [
+READ_BACK: list[Any] = [
     ({"n_ctx": 300}, lambda i, log: i["n_ctx"] == 512),  # llama.cpp rounds up to a multiple of 256
     ({}, lambda i, log: i["n_ctx"] == i["n_ctx_train"] == 512),
     ({"n_batch": 64}, lambda i, log: (i["n_batch"], i["n_ubatch"]) == (64, 64)),

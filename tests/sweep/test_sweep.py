@@ -66,7 +66,7 @@ def test_a_cell_is_what_a_trace_of_its_own_gives(measured):
     assert mine["text"] == alone.generation.text
     assert mine["ids"] == [step.id for step in alone.generation.steps]
     assert mine["prompt_logprob"] == pytest.approx(float(alone.scores.logprob[:-1].astype(float).mean()), abs=1e-6)
-    assert mine["answer_logprob"] == pytest.approx(sum(s.logprob for s in alone.generation.steps) / 6, abs=1e-6)
+    assert mine["answer_logprob"] == pytest.approx(sum((s.logprob for s in alone.generation.steps), 0.0) / 6, abs=1e-6)
     assert (mine["n_prompt"], mine["stop"], mine["stage"]) == (len(alone.tokens), "max-tokens", "parsed")
     assert mine["memory_mib"] == pytest.approx(sum(alone.environment.runtime.value()["buffers_mib"].values()), abs=0.01)
     assert mine["prompt_per_s"] > 0

@@ -44,9 +44,9 @@ def values(text):
         "pair": pair,
         "floor": floor,
         "lens": hostile,
-        "no lens": Lens(*[np.zeros(0)] * 7, not_evaluated=text or "why"),
+        "no lens": Lens(*[np.zeros(0)] * 7, not_evaluated=text or "why"),  # type: ignore[misc]  # seven arrays
         "drift": drift([0, 0.0001, 0.0001, 0.0001], pieces=(raw,) * 3, changes=changes, notes=(text,)),
-        "no drift": Drift(*[np.zeros((0, 0))] * 2, np.zeros(3), np.zeros(0), not_evaluated=text or "why"),
+        "no drift": Drift(*[np.zeros((0, 0))] * 2, np.zeros(3), np.zeros(0), not_evaluated=text or "why"),  # type: ignore[call-arg, misc]  # two arrays
         "groups": TensorGroups(text, text, 9, 0.2, 0.4, 0.8, (effect,), (text,), (text,)),
         "surprises": surprises(stages["scores"], stages["tokens"], stages["rendered"]),
         "branches": Branches(stages["tokens"], answer, (Branch(1, 7, raw, raw, answer, 1, -0.5, 2),)),

@@ -19,7 +19,7 @@ def values(text):
     raw = text.encode("utf-8", "surrogatepass")
     body = {"messages": [{"role": "user", "content": "x"}], "grammar": text or "g", "repeat_penalty": 5.0, "stop": "s"}
     sides = [effective(Conversation.from_dict(body), name) for name in ("llama-server", "ollama-0.24")]
-    answers = Answers(*sides, Generation((), "max-tokens", text, text), generation(step(piece=raw)))
+    answers = Answers(sides[0], sides[1], Generation((), "max-tokens", text, text), generation(step(piece=raw)))
     odd = generation(step(pieces=(raw, raw, raw), piece=raw))
     return {
         "table": sampler_table(odd, 0),

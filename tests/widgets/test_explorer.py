@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ QUESTION = {"messages": [{"role": "user", "content": "Hello! What is the capital
 
 @pytest.fixture(scope="module")
 def explorer():
-    made = explore(demo_model(), QUESTION)
+    made: Any = explore(demo_model(), QUESTION)
     made.sent = []
     made.panes.send = lambda content, buffers=None: made.sent.append((content, buffers))
     assert made.wait(120)
@@ -218,8 +219,9 @@ def test_below_stand_the_engines_or_where_the_prompt_goes_and_they_follow_an_edi
     sent = settle(explorer, panel="engines")
     assert explorer.trace.reused == ("rendered", "tokens", "scores", "generation", "parsed")
     assert sent[-1] == ("below", None)
-    assert [one.engine for one in explorer.under.renders] == list(ENGINE_NAMES)
-    assert explorer.under.same_ids("transformers", "llama.cpp") is True
+    under: Any = explorer.under
+    assert [one.engine for one in under.renders] == list(ENGINE_NAMES)
+    assert under.same_ids("transformers", "llama.cpp") is True
     assert "The same request by each engine" in explorer.html()
     settle(explorer, template_text="other {{ messages[0].content }}")
     assert explorer.under["llama.cpp"].text == "other " + QUESTION["messages"][0]["content"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from workbench.widgets.jobs import Worker
 @pytest.fixture
 def worker():
     failures = []
-    running = Worker("test", failures.append)
+    running: Any = Worker("test", failures.append)
     running.failures = failures
     yield running
     running.close()

@@ -10,7 +10,8 @@ from playwright.sync_api import expect
 from workbench.errors import CannotRun
 from workbench.setup import Setup, TemplateChoice
 from workbench.widgets.copy import CLASS
-from workbench.widgets.stepper import TemplateStepper, script, step_through, styles
+from workbench.widgets.panes import styles
+from workbench.widgets.stepper import TemplateStepper, script, step_through
 
 SOURCE = """{% for m in messages %}
 {% if m.role == 'system' %}

@@ -17,7 +17,8 @@ from workbench.setup import Setup
 from workbench.stages import Scores, Tokens
 from workbench.trace import Trace
 from workbench.views.colouring import NO_STEP, colouring
-from workbench.views.strip import LIMIT_TOKENS, words
+from workbench.views.strip import words
+from workbench.views.tokens import LIMIT_TOKENS
 from workbench.widgets.strip import strip
 
 
