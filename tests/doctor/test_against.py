@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -15,7 +16,7 @@ from workbench.environment import Environment
 from workbench.errors import BadFile
 from workbench.values import FrozenJSON
 
-HERE = {
+HERE: dict[str, Any] = {
     "versions": {"jinja2": "3.1.6", "numpy": "2.4.6", "tokenizers": "0.23.3", "black": "24.1"},
     "system": {"python": "3.11.7", "cpu": "one", "cpu_features": ["AVX", "AVX2"], "processors": 2},
     "runtime": {"library": "0.5", "devices": [{"name": "CPU"}], "engines": {"ollama": "1"}},

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.model
 
 USER = {"role": "user", "content": "Hi"}
 # Where an odd value goes: a field of the body, of a message, of a call, of a tool.
-PLACES = {
+PLACES: dict[str, Any] = {
     **{name: lambda odd, name=name: {"messages": [USER], name: odd} for name in (*TEMPLATE_FIELDS, *SAMPLING_FIELDS)},
     **{name: lambda odd, name=name: {"messages": [USER], name: odd} for name in (*TRANSPORT_FIELDS, "response_format")},
     **{

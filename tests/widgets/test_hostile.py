@@ -16,9 +16,10 @@ from workbench.views import html_of
 from workbench.views.html import visible
 from workbench.widgets.choices import Choices
 from workbench.widgets.facts import controls
+from workbench.widgets.panes import styles
 from workbench.widgets.payload import of_stage
 from workbench.widgets.sources import Sources
-from workbench.widgets.stepper import script, step_through, styles
+from workbench.widgets.stepper import script, step_through
 from workbench.widgets.strip import TokenStrip, payload_of
 
 INJECTED = "document.querySelectorAll('.wb img, .wb script, .wb style, .wb iframe, .wb a[href], [onmouseover]').length"
