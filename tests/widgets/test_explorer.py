@@ -214,7 +214,8 @@ def test_closing_ends_the_models_process(demo_model):
 
 def test_below_stand_the_engines_or_where_the_prompt_goes_and_they_follow_an_edit(explorer):
     settle(explorer, panel="reach", template="model")
-    assert isinstance(explorer.under, Measured)
+    reach: Any = explorer.under
+    assert isinstance(reach, Measured)
     assert "Where the prompt goes" in explorer.below.outputs[0]["data"]["text/html"]
     sent = settle(explorer, panel="engines")
     assert explorer.trace.reused == ("rendered", "tokens", "scores", "generation", "parsed")
