@@ -10,6 +10,7 @@ import pytest
 
 from workbench.cli.output import SHOWN_CHARACTERS, SHOWN_LINES, SHOWN_ROWS, block
 from workbench.cli.render import describe
+from workbench.compare.fields import Measured
 from workbench.compare.reach import reach
 from workbench.compare.renders import Absent, Renders
 from workbench.compare.text import differences
@@ -61,7 +62,7 @@ def test_what_is_shown_is_bounded_and_says_what_is_cut(kind: str) -> None:
         or "more characters" in html_of(conversation)
         or "(+" in html_of(conversation)
     )
-    lines = describe(one, conversation)
+    lines = describe(one, Measured(one.engine, (), reach(conversation, one)))
     assert len(lines) < SHOWN_LINES + 6 * SHOWN_ROWS
     assert sum(map(len, lines)) < 4 * SHOWN_CHARACTERS
     assert len(json.dumps(conversation.to_dict())) > 150_000
@@ -87,7 +88,7 @@ def test_errors_notes_and_rewrites_are_cut_with_a_count() -> None:
     page = html_of(many)
     assert len(page) < LIMIT_PAGE
     assert "4,900 more remarks not shown (of 5,000)" in page
-    lines = describe(many, Conversation.from_dict({"messages": [user("Hi")]}))
+    lines = describe(many, Measured(many.engine, (), reach(Conversation.from_dict({"messages": [user("Hi")]}), many)))
     assert any("more rewrites; --json has them all" in line for line in lines)
 
 
