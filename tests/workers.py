@@ -57,4 +57,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             group = super()._split_scope(nodeid)
             return nodeid.split("::", maxsplit=1)[0] if group == nodeid else group
 
+        def remove_node(self, node: Any) -> str | None:
+            """A test that ended its worker has failed; it does not end the next one too."""
+            units = self.assigned_work[node].values()
+            ended = next((test for unit in units for test, done in unit.items() if not done), None)
+            for unit in units:
+                unit.update({test: True for test in unit if test == ended})
+            super().remove_node(node)
+            return ended
+
     return ByFile(config, log) if config.getoption("dist") == "loadgroup" else None
