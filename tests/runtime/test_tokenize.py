@@ -159,6 +159,7 @@ def test_a_lone_surrogate_is_refused_with_its_place(hosts):
         hosts["bpe"].tokenize("abc\ud800")
 
 
+@pytest.mark.slow
 def test_five_megabytes(hosts):
     text = "the tin er\n" * 500_000
     tokens = hosts["bpe"].tokenize(text)

@@ -38,6 +38,7 @@ def test_tokens_of_another_type(tiny_bpe) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bpe", "spm", "wpm"])
 def test_what_is_called_idle_changes_nothing_and_the_rest_can(kind, tmp_path) -> None:
     path = tiny.vocabulary_file(tmp_path / "v.gguf", kind)

@@ -26,6 +26,7 @@ def prompts(count=500):
         yield task, render(task.conversation, template, track=False).text
 
 
+@pytest.mark.slow
 def test_training_shares_nothing_with_the_held_out_requests_and_the_file_is_theirs():
     done = subprocess.run([sys.executable, SCRIPTS / "held_out.py", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
