@@ -12,7 +12,7 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 
-from workbench.doctor.check import Check, failed, home, passed, python, quoted, warned
+from workbench.doctor.check import Check, failed, home, passed, quoted, warned
 from workbench.doctor.installed import OWN
 from workbench.doctor.look import Look
 from workbench.doctor.room import refuses
