@@ -103,11 +103,7 @@ requests = st.tuples(assistants, results, assistants).map(
 )
 
 
-ENGINES = ["transformers", "llama.cpp", "llama-cpp-python", "ollama"]
-SERVER = pytest.param("llama-server", marks=pytest.mark.slow)  # which starts anew for each template
-
-
-@pytest.mark.parametrize("engine", [*ENGINES, SERVER])
+@pytest.mark.parametrize("engine", ["transformers", "llama.cpp", "llama-cpp-python", "llama-server", "ollama"])
 @given(body=requests)
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 def test_every_difference_is_told_and_nothing_else(engine: str, body: dict[str, Any]) -> None:

@@ -138,3 +138,20 @@ def test_a_server_ends_with_a_killed_owner_that_has_forked() -> None:
         finally:
             for one in forked:
                 one.kill()
+
+
+STOPPED_AT_ONCE = """
+import sys
+sys.argv = ["worker", "512", "2.0"]
+from workbench.data import toolsmith
+from workbench.engines.llama_server_worker import Answers
+answers = Answers()
+for number in range(200):
+    answers._ready(f"{number}", str(toolsmith()))
+print("ended")
+"""
+
+
+def test_servers_that_are_stopped_as_soon_as_they_are_up_end() -> None:
+    done = subprocess.run([sys.executable, "-c", STOPPED_AT_ONCE], capture_output=True, text=True, timeout=100)
+    assert done.stdout.splitlines()[-1:] == ["ended"], done

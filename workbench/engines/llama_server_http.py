@@ -35,6 +35,15 @@ def apply(address: str, body: bytes, timeout_s: float = 10.0, *, key: str | None
     return prompt, {"caps": known.get("chat_template_caps"), **told}
 
 
+def works(address: str, timeout_s: float, *, key: str) -> None:
+    """Wait until the server's queue works, which the list of its slots goes through.
+
+    One that is stopped before never ends, for the queue's beginning takes back that it shall stop:
+    https://github.com/ggml-org/llama.cpp/blob/aa6192d38defc9a5d9fb2987413f71b18f214270/tools/server/server-queue.cpp
+    """
+    _asked(f"{address}/slots", None, timeout_s, key)
+
+
 def post(url: str, value: Meta, timeout_s: float = 10.0, *, key: str | None = None) -> tuple[Any, Meta | None]:
     """The JSON that a server answers `value` with, None and its error; `key` is the server's, where it asks for one."""
     return _asked(url, write_json(value).encode(), timeout_s, key)

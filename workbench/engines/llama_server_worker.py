@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import xllamacpp
 
-from .llama_server_http import apply, error_of, with_arguments
+from .llama_server_http import apply, error_of, with_arguments, works
 from .seen import ABSENT, CARRIED, SWITCH, VARIABLES, Change, changes, shown, words_of
 from .server_log import DidNotStart, started
 from .serving import MIB, Meta, Send, send_text, serve
@@ -91,6 +91,7 @@ class Answers:
         running = self._running = None
         key = new_key()
         server = started(lambda: xllamacpp.Server(parameters(template, model, key)))
+        works(server.listening_address, _WAIT_S, key=key)
         self._running = Running(template, model, server, key)
         return self._running
 
