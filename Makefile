@@ -28,7 +28,7 @@ lab: setup
 	@$(BIN)/workbench lab $(DIR)
 
 quick: setup
-	@WORKBENCH_TESTS=quick $(PYTEST) --timeout 60 -m "not model and not browser and not slow" $(ARGS)
+	@WORKBENCH_TESTS=quick $(PYTEST) --timeout 60 -m "not model and not browser and not slow and not waits" $(ARGS)
 
 test: setup
 	-@$(BIN)/python tools/llama_perplexity.py > /dev/null

@@ -59,6 +59,7 @@ def test_a_file_that_is_none_is_one_line(workbench, tmp_path, content):
     assert "other.json" in workbench("doctor", "--against", path, "--json").refused()
 
 
+@pytest.mark.waits
 def test_an_interrupt_is_one_line_and_leaves_nothing_running():
     command = [sys.executable, "-c", "import sys, workbench.cli; sys.exit(workbench.cli.main(['doctor', '--json']))"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:

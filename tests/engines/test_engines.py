@@ -52,6 +52,7 @@ def test_a_text_is_told_while_its_origins_are_still_followed(source: str) -> Non
     assert told == ["Hello"]
 
 
+@pytest.mark.waits
 def test_a_text_whose_origins_never_come_was_told() -> None:
     """Backwards through 40,000 pieces: milliseconds for the text, minutes for its origins."""
     told: list[str] = []

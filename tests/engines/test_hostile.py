@@ -79,6 +79,7 @@ SLOW = {
 }
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("name", SLOW)
 def test_limits_hold_and_the_next_render_works(name: str) -> None:
     still_works()  # the process is there: starting one is no part of a render
@@ -114,6 +115,7 @@ def test_deep_nesting_never_takes_the_kernel(source: str) -> None:
     still_works()
 
 
+@pytest.mark.waits
 def test_a_slow_second_pass_does_not_cost_the_text() -> None:
     """Backwards through 40,000 pieces: milliseconds for the text alone, minutes with origins, whatever the machine."""
     still_works()
@@ -157,6 +159,7 @@ def test_five_megabytes_render_with_spans_within_the_limit(big: str, source: str
     assert max(result.spans, key=lambda span: span.end - span.start).path == "messages[0].content"
 
 
+@pytest.mark.waits
 def test_a_message_for_each_error_is_one_a_user_can_read() -> None:
     assert error_of(LOOP).message == "stopped after 2 s, the limit for one render"
     assert error_of("{{ 'a' * 10 ** 10 }}").message == "stopped at 512 MiB, the memory limit for one render"

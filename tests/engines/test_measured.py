@@ -89,6 +89,7 @@ def test_a_field_that_only_lets_it_fail_is_used() -> None:
     assert of("transformers", wants, {"tools": [TOOL]})["tools"].words == "without it the render fails: no tools"
 
 
+@pytest.mark.waits
 def test_what_cannot_be_measured_says_why() -> None:
     assert of("transformers", "{{ 1 / 0 }}", {"x": 1})["x"].verdict == "not evaluated"
     endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"

@@ -107,6 +107,7 @@ def test_a_cancelled_render_that_goes_on_gives_way_to_the_next() -> None:
     assert sandbox().pid != pid
 
 
+@pytest.mark.waits
 def test_a_render_in_the_queue_can_be_cancelled() -> None:
     render(HELLO, ECHO)
     other = threading.Thread(target=render, args=(HELLO, LOOP))
@@ -193,6 +194,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("state", ["idle", "busy", "busy in C"])
 def test_the_process_ends_with_a_killed_parent(state: str) -> None:
     source = "{{ 10 ** (10 ** 9) }}" if state == "busy in C" else LOOP.text
@@ -225,6 +227,7 @@ def test_an_idle_process_ends_with_a_killed_parent_that_has_forked() -> None:
             os.killpg(parent.pid, signal.SIGKILL)
 
 
+@pytest.mark.waits
 def test_a_render_may_wait_for_its_processor() -> None:
     """A process that is stopped for longer than its limit, as one is where other programs have the machine."""
     box = Sandbox(limit_s=2.0)
@@ -238,6 +241,7 @@ def test_a_render_may_wait_for_its_processor() -> None:
     box.close()
 
 
+@pytest.mark.waits
 def test_a_render_that_only_waits_is_ended_too() -> None:
     box = Sandbox(limit_s=0.05)
     options = {"template": "x", "special": {}, "clock": "2024-01-01T00:00:00", "track": False}

@@ -203,6 +203,7 @@ def steps_of_failing(source: str) -> Steps:
     return template_steps(ASK, Setup(template=TemplateChoice("text:" + source)))
 
 
+@pytest.mark.waits
 def test_a_template_that_is_stopped_says_so():
     with pytest.raises(BadRequest, match="TimeLimit"):
         steps_of_failing("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}")

@@ -34,7 +34,7 @@ def written(text):
     end, start = os.pipe()
 
     def write():
-        with os.fdopen(start, "w") as file:
+        with contextlib.suppress(BrokenPipeError), os.fdopen(start, "w") as file:  # what nobody reads is not wanted
             file.write(text)
 
     writer = threading.Thread(target=write)
@@ -61,6 +61,7 @@ def test_request_template_and_setup_may_come_through_pipes(tmp_path):
         ]
 
 
+@pytest.mark.waits
 @pytest.mark.parametrize("given", ["-", "request"])
 def test_what_is_waited_for_is_told_and_an_interrupt_ends_it(tmp_path, given):
     pipe = tmp_path / "request"

@@ -78,6 +78,7 @@ def busy():
         program.wait()
 
 
+@pytest.mark.waits
 @pytest.mark.skipif(not contention.STAT.is_file(), reason="measured in /proc/stat; un-skip where another way is read")
 @pytest.mark.usefixtures("busy")
 def test_a_call_that_others_keep_from_moving_says_so_with_what_it_is_in(make_host, tiny_model):

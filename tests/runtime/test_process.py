@@ -262,6 +262,7 @@ def test_no_fault_leaves_a_process_behind(tiny_model):
                 assert process.ppid() == os.getpid()
 
 
+@pytest.mark.waits
 def test_a_cancelled_call_that_does_not_end_is_replaced(make_host, tiny_model, monkeypatch):
     """A stopped process answers no cancel: the call returns at once, and the next one gets a fresh process."""
     monkeypatch.setattr("workbench.runtime.host.ABANDONED_WAIT_S", 0.5)

@@ -172,6 +172,7 @@ def say_so(notes):
     return any("extra buffers are off" in note for note in notes)
 
 
+@pytest.mark.waits
 @pytest.mark.usefixtures("with_extra_buffers")
 def test_measurements_go_on_without_and_say_so(q4):
     text = "The ferry leaves at a quarter past seven, and whoever comes late waits until noon. " * 12

@@ -55,6 +55,7 @@ def test_bos_is_comma() -> None:
     assert [block.kind for block in found.alignment.blocks] == ["inserted", "same"]
 
 
+@pytest.mark.waits
 def test_control_as_user_defined() -> None:
     text = Setup(model=str(published("llama-bpe"))).replace(**{"tokenizer.parse_special": False})
     names = ("<|start_header_id|>", "<|end_header_id|>")
