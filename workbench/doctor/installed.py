@@ -96,7 +96,9 @@ class Found(NamedTuple):
 def packages(places: Sequence[str] | None = None) -> Found:
     """All of `places` (None: `sys.path`): where a name stands twice, the first one counts."""
     readable, damaged = [], []
-    for found in metadata.distributions(path=list(sys.path if places is None else places)):
+    # The standard library's own finder: importlib_metadata, where it is loaded, puts one of its own in its place.
+    place = metadata.DistributionFinder.Context(path=list(sys.path if places is None else places))
+    for found in metadata.MetadataPathFinder.find_distributions(place):
         try:
             readable.append(_package(found))
         except (ValueError, KeyError, TypeError, csv.Error):  # no UTF-8, no name, no RECORD of the kind

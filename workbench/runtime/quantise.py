@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 
 from workbench.aside import aside, remove_abandoned
@@ -26,7 +27,9 @@ from workbench.runtime.recipe import SPARE_BYTES, Recipe
 TENSOR = re.compile(r"\[\s*(\d+)/\s*(\d+)\]")  # how llama.cpp counts the tensors in its log
 QUANTISED = "quantised"  # the folder in the cache
 POLL_S = 0.05
+LATE_S = 1.0  # that a thread may take to begin
 LAST_LINES = 20  # of the log, kept for an error's message
+Child = subprocess.Popen[bytes]
 
 
 def quantise(
@@ -125,36 +128,47 @@ def _run(
     variables: Mapping[str, str],
 ) -> None:
     order = json.dumps({"source": header.path, "target": str(part), "recipe": recipe.to_dict()})
-    child = subprocess.Popen(
-        [sys.executable, "-P", "-m", "workbench.runtime.quantise_worker", order],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=child_environment() | dict(variables),
-    )
-    lines: list[str] = []
-    reader = threading.Thread(
-        target=_follow, args=(child, recipe.kind, lines, progress), name="workbench-quantise", daemon=True
-    )
-    reader.start()
+    command = [sys.executable, "-P", "-m", "workbench.runtime.quantise_worker", order]
+    environment, started, lines = child_environment() | dict(variables), Future[Child](), list[str]()
+    # Started on the thread that follows it: an interrupt, which is the calling thread's, never loses it half-started.
+    work = (command, environment, started, recipe.kind, lines, progress)
+    reader = threading.Thread(target=_follow, args=work, name="workbench-quantise", daemon=True)
     try:
+        reader.start()
+        child = started.result()
         while child.poll() is None:
             if cancel is not None and cancel.is_set():
                 raise Cancelled(f"making a {recipe.kind} was cancelled")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(POLL_S)
     finally:
-        child.kill()
-        child.wait()
-        reader.join()
+        with contextlib.suppress(TimeoutError):  # an interrupt came before the thread began
+            child = started.result(None if reader.is_alive() else LATE_S)
+            child.kill()
+            child.wait()
+            reader.join()
     if child.returncode:
         said = [line for line in lines if line.strip()]
         raise CannotRun(f"llama.cpp makes no {recipe} of {header.path}", said[-1] if said else "")
 
 
-def _follow(child: subprocess.Popen[bytes], kind: str, lines: list[str], progress: Progress | None) -> None:
-    """Read the log to its end: keep the last lines, tell how many tensors are done."""
-    with child.stderr as stream:  # type: ignore[union-attr]  # opened by _run
+def _follow(
+    command: list[str],
+    environment: dict[str, str],
+    started: Future[Child],
+    kind: str,
+    lines: list[str],
+    progress: Progress | None,
+) -> None:
+    """Start the quantiser and read its log to the end: keep the last lines, tell how many tensors are done."""
+    nothing = subprocess.DEVNULL
+    try:
+        child = subprocess.Popen(command, env=environment, stdin=nothing, stdout=nothing, stderr=subprocess.PIPE)
+    except OSError as error:
+        started.set_exception(error)
+        return
+    started.set_result(child)
+    with child.stderr as stream:  # type: ignore[union-attr]  # opened above
         for data in stream:
             line = data.decode("utf-8", "backslashreplace").rstrip()
             lines.append(line)

@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import tempfile
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +111,9 @@ def _subject(folder: Path) -> dict[str, Any]:
 
 
 def _version(folder: Path) -> str | None:
-    """The version that is installed around `folder`."""
-    found = metadata.distributions(name=PACKAGE, path=[str(folder.parent)])
-    return next((distribution.version for distribution in found), None)
+    """The version that is installed around `folder`, by the name of its metadata's folder."""
+    found = sorted(folder.parent.glob(f"{PACKAGE.replace('-', '_')}-*.dist-info"))
+    return found[0].name.removesuffix(".dist-info").rpartition("-")[2] if found else None
 
 
 def _libraries(folder: Path) -> list[list[Any]]:
