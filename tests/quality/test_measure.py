@@ -146,6 +146,7 @@ def test_a_cancelled_measurement_goes_on_where_it_was(base, q4, text, fresh_cach
 def test_a_process_that_dies_loses_one_chunk_at_most(base, q4, text, fresh_cache):
     mine = {child.pid for child in psutil.Process().children()}  # the browser and others that are no hosts
     kept = []  # how many chunks were kept when it was killed
+    long = text * 30  # there is more to do whenever that is
 
     def kill(what, done, total):
         files = list((fresh_cache / "quality").rglob("*.npy"))
@@ -156,8 +157,8 @@ def test_a_process_that_dies_loses_one_chunk_at_most(base, q4, text, fresh_cache
                     child.kill()
 
     with pytest.raises(HostDied, match="was ended by SIGKILL while it was in: comparing"):
-        measure(base, [setup_of(q4)], text, n_ctx=N_CTX, progress=kill)
-    resumed = measure(base, [setup_of(q4)], text, n_ctx=N_CTX).resumed
+        measure(base, [setup_of(q4)], long, n_ctx=N_CTX, progress=kill)
+    resumed = measure(base, [setup_of(q4)], long, n_ctx=N_CTX).resumed
     assert resumed in (kept[0], kept[0] + 1)  # the kill may come when that chunk is done
 
 

@@ -22,7 +22,7 @@ from workbench.widgets import runtime_lab
 pytestmark = [pytest.mark.model, pytest.mark.slow]
 
 THOROUGH = os.environ.get("WORKBENCH_TESTS") == "thorough"
-SWAPS, SETUPS, SETTLED = (300, 60, 100) if THOROUGH else (120, 30, 50)
+SWAPS, SETUPS, SETTLED = (300, 60, 100) if THOROUGH else (90, 30, 40)
 LAB_SETUPS = 30 if THOROUGH else 15
 CONTEXTS = 900  # a heap settles slowly
 MOST_GROWTH = 1.05
